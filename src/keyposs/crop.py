@@ -1,0 +1,75 @@
+"""From a photo to a square face crop: one similarity, half-pixels and anti-aliasing included."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from keyposs.types import Matrix, Photo
+
+
+def crop_matrix(box: Float[np.ndarray, " 4"], *, size: int, padding: float) -> Matrix:
+    """The similarity that takes photo pixels to the pixels of a crop.
+
+    Args:
+        box: x0, y0, x1, y1 in photo pixels.
+        size: side of the crop in pixels.
+        padding: side of the cropped square over the longer side of the box.
+
+    >>> crop_matrix(np.array([0.0, 0.0, 100.0, 50.0]), size=125, padding=1.25)
+    array([[ 1. ,  0. , 12. ],
+           [ 0. ,  1. , 37. ]])
+    """
+    centre = (box[:2] + box[2:]) / 2
+    side = padding * float(np.max(box[2:] - box[:2]))
+    scale = size / side
+    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
+
+
+def apply(matrix: Matrix, points: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
+    """Maps points through an affine matrix."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def compose(outer: Matrix, inner: Matrix) -> Matrix:
+    """The matrix of `outer` after `inner`."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], apply(outer, inner[:, 2])])
+
+
+def invert(matrix: Matrix) -> Matrix:
+    """The matrix that undoes `matrix`.
+
+    >>> m = crop_matrix(np.array([3.0, 4.0, 90.0, 70.0]), size=64, padding=1.25)
+    >>> np.allclose(compose(m, invert(m)), np.eye(2, 3))
+    True
+    """
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def warp(photo: Photo, matrix: Matrix, size: int) -> Photo:
+    """Resamples a photo into a crop of `size` pixels; outside the photo it is black.
+
+    Where the crop is smaller than half the photo's scale, whole blocks of pixels are averaged first, so that a
+    large photo does not alias.
+    """
+    shrink = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if shrink >= 2:
+        photo, matrix = _average(photo, matrix, size, shrink)
+    return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _average(photo: Photo, matrix: Matrix, size: int, shrink: int) -> tuple[Photo, Matrix]:
+    """The part of the photo that the crop sees, averaged over blocks of shrink x shrink, and its matrix."""
+    corners = apply(invert(matrix), np.array([[-1.0, -1], [size, -1], [-1, size], [size, size]]))
+    limit = np.array(photo.shape[1::-1])
+    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - shrink, 0, limit - 1)
+    w, h = np.clip(np.ceil(corners.max(0)).astype(int) + shrink, 1, limit) - (x0, y0)
+    w, h = max(int(w), 1), max(int(h), 1)
+    columns, rows = -(-w // shrink), -(-h // shrink)
+    part = cv2.copyMakeBorder(
+        photo[y0 : y0 + h, x0 : x0 + w], 0, rows * shrink - h, 0, columns * shrink - w, cv2.BORDER_REPLICATE
+    )
+    part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    half = (shrink - 1) / 2
+    to_photo = np.array([[shrink, 0, x0 + half], [0, shrink, y0 + half]], dtype=float)
+    return part, compose(matrix, to_photo)  # type: ignore[return-value]
