@@ -16,8 +16,8 @@ def crop_matrix(box: Float[np.ndarray, " 4"], *, size: int, padding: float) -> M
         padding: side of the cropped square over the longer side of the box.
 
     >>> crop_matrix(np.array([0.0, 0.0, 100.0, 50.0]), size=125, padding=1.25)
-    array([[ 1. ,  0. , 12. ],
-           [ 0. ,  1. , 37. ]])
+    array([[ 1.,  0., 12.],
+           [ 0.,  1., 37.]])
     """
     centre = (box[:2] + box[2:]) / 2
     side = padding * float(np.max(box[2:] - box[:2]))
