@@ -25,6 +25,26 @@ def crop_matrix(box: Float[np.ndarray, " 4"], *, size: int, padding: float) -> M
     return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
 
 
+def canonical_size(image_size: int) -> int:
+    """Side of the canonical crop: `image_size` with a quarter more on each side, for augmentation to draw on.
+
+    >>> canonical_size(256)
+    384
+    """
+    return image_size + 2 * (image_size // 4)
+
+
+def canonical_matrix(box: Float[np.ndarray, " 4"], *, image_size: int, padding: float) -> Matrix:
+    """The similarity to the canonical crop; the crop of `image_size` and `padding` is its exact centre.
+
+    >>> canonical_matrix(np.array([0.0, 0.0, 100.0, 50.0]), image_size=125, padding=1.25)
+    array([[ 1.,  0., 43.],
+           [ 0.,  1., 68.]])
+    """
+    size = canonical_size(image_size)
+    return crop_matrix(box, size=size, padding=padding * size / image_size)
+
+
 def apply(matrix: Matrix, points: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
     """Maps points through an affine matrix."""
     return points @ matrix[:, :2].T + matrix[:, 2]

@@ -1,0 +1,7 @@
+"""Datasets, and the module that makes batches of any of them."""
+
+from keyposs.data.ibug300w import Ibug300W
+from keyposs.data.module import FaceDataModule
+from keyposs.data.wflw import Wflw
+
+__all__ = ["FaceDataModule", "Ibug300W", "Wflw"]
