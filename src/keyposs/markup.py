@@ -1,7 +1,8 @@
 """What the points of a scheme mean: contours to draw, mirrored partners, and the pairs that normalise an error."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -61,6 +62,28 @@ class Markup:
         for a, b in self.mirrored:
             order[a], order[b] = b, a
         return tuple(order)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and strings, for a checkpoint or a yaml."""
+        plain = asdict(self)
+        plain["contours"] = [contour._asdict() for contour in self.contours]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Markup":
+        """The scheme that `to_dict` wrote down.
+
+        >>> Markup.from_dict(MARKUP_98.to_dict()) == MARKUP_98
+        True
+        """
+        right, left = plain["inter_pupil"]
+        return cls(
+            name=plain["name"],
+            contours=tuple(Contour(c["name"], tuple(c["points"]), c["closed"]) for c in plain["contours"]),
+            mirrored=tuple((a, b) for a, b in plain["mirrored"]),
+            inter_ocular=(plain["inter_ocular"][0], plain["inter_ocular"][1]),
+            inter_pupil=(tuple(right), tuple(left)),
+        )
 
     def norm(
         self,

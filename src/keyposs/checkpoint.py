@@ -1,0 +1,129 @@
+"""Reading and writing trained networks: `.ckpt`, run directories, `.safetensors`."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from keyposs.errors import KeyposError
+from keyposs.files import atomic
+from keyposs.markup import Markup
+from keyposs.module import LandmarkModule
+
+FOLDER = "checkpoints"
+"""Where a run directory keeps `last.ckpt`, `best.ckpt` and `best.safetensors`."""
+
+MODEL_KEYS = ("heatmap_size", "image_size", "backbone", "head", "codec")
+"""What of a composed config belongs to the network, and so comes from its checkpoint."""
+
+
+class Checkpoint(NamedTuple):
+    """A trained network on disk: its composed config, its markup and its weights."""
+
+    file: Path
+    config: dict[str, Any]
+    markup: Markup
+    weights: dict[str, Tensor]
+
+
+def find(path: str | Path, *names: str) -> Path:
+    """The file that `checkpoint=` or `resume=` means: a file as it is, of a run directory the first of `names`.
+
+    Raises:
+        KeyposError: if there is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise KeyposError(path, "does not exist", "give a .ckpt, a .safetensors or a run directory")
+    for name in names:
+        if (path / FOLDER / name).is_file():
+            return path / FOLDER / name
+    raise KeyposError(
+        path, f"holds none of {', '.join(f'{FOLDER}/{name}' for name in names)}", "give the directory of a training run"
+    )
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint onto the CPU; of a run directory its best weights, else its last.
+
+    Raises:
+        KeyposError: if it is missing, cut short, or not written by keyposs.
+    """
+    file = find(path, "best.ckpt", "last.ckpt")
+    try:
+        config, markup, weights = (_load_safetensors if file.suffix == ".safetensors" else _load_ckpt)(file)
+    except KeyError as error:
+        raise KeyposError(
+            file, f"is not a keyposs checkpoint (no {error})", "give one that keyposs.train has written"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise KeyposError(
+            file, f"cannot be read ({str(error).splitlines()[0]})", "it is cut short or damaged: copy it again"
+        ) from error
+    return Checkpoint(file, config, markup, weights)
+
+
+def save_safetensors(module: LandmarkModule, path: Path) -> None:
+    """Writes the network's weights, with config and markup as metadata, atomically."""
+    metadata = {"config": json.dumps(module.config), "markup": json.dumps(module.markup.to_dict())}
+    with atomic(path) as temporary:
+        save_file({k: v.contiguous() for k, v in module.landmarker.state_dict().items()}, temporary, metadata)
+
+
+def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
+    """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
+
+    Raises:
+        KeyposError: if the config asks for another heatmap size or image size.
+    """
+    for key in ("heatmap_size", "image_size"):
+        wanted, given = config.get(key), checkpoint.config[key]
+        if wanted is not None and wanted != given:
+            raise KeyposError(
+                checkpoint.file, f"was trained at {key}={given}, not {wanted}", f"leave {key} out, or train at {wanted}"
+            )
+    adopted = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS})
+    adopted.codec.decoders = "${decoder}"
+    adopted.backbone.pretrained = False
+    merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
+    """Puts the checkpoint's weights into a module built from its config.
+
+    Raises:
+        KeyposError: if the weights are of another network.
+    """
+    try:
+        module.landmarker.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise KeyposError(
+            checkpoint.file,
+            f"holds the weights of another network ({' '.join(str(error).split())[:300]})",
+            "use the version of keyposs that wrote it (run.json names it), or train again",
+        ) from error
+    return module
+
+
+def _load_ckpt(file: Path) -> tuple[dict[str, Any], Markup, dict[str, Tensor]]:
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    prefix = "landmarker."
+    weights = {k.removeprefix(prefix): v for k, v in state["state_dict"].items() if k.startswith(prefix)}
+    return state["config"], Markup.from_dict(state["markup"]), weights
+
+
+def _load_safetensors(file: Path) -> tuple[dict[str, Any], Markup, dict[str, Tensor]]:
+    with safe_open(file, framework="pt") as stored:
+        metadata = stored.metadata() or {}
+        weights = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    return json.loads(metadata["config"]), Markup.from_dict(json.loads(metadata["markup"])), weights

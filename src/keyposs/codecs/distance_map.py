@@ -1,0 +1,102 @@
+"""The representation of KeyPosS: each cell says how far the landmark is."""
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from keyposs.codecs.base import Codec
+from keyposs.errors import KeyposError
+from keyposs.grid import Grid
+from keyposs.losses import Loss, mse, visible_mean
+from keyposs.types import Decoder
+
+
+@final
+class DistanceMap(Codec):
+    """Distance maps `h = exp(-d^2 / 2 sigma^2)`, `d` the distance of a cell to the landmark, in cells.
+
+    KeyPosS (Bao et al., MM 2023), eq. 3, with peak 1 as its published code has it, not the printed prefactor.
+
+    Args:
+        grid: crop and map.
+        decoders: name -> decoder; all of them read every output.
+        sigma: in cells, the same at every size.
+        unbiased: centre the Gaussian on the real-valued position and draw the whole map; else round the centre to
+            the nearest cell (halves up) and cut it off at 3 sigma, which loses the sub-cell position for good.
+        loss: element-wise loss between maps.
+
+    Raises:
+        KeyposError: if sigma is not positive, no decoder is given, or one cannot read a map of this size.
+
+    >>> from keyposs.decoders import multilateration
+    >>> codec = DistanceMap(Grid(256, 8), {"multilateration": multilateration})
+    >>> keypoints = torch.tensor([[[100.0, 20.0]]])
+    >>> points, scores = codec.decode(codec.encode(keypoints))["multilateration"]
+    >>> points.round(decimals=2)
+    tensor([[[100.,  20.]]])
+    """
+
+    method = "distance_map"
+
+    def __init__(
+        self,
+        grid: Grid,
+        decoders: Mapping[str, Decoder],
+        *,
+        sigma: float = 2.0,
+        unbiased: bool = True,
+        loss: Loss = mse,
+    ) -> None:
+        super().__init__()
+        if not 0 < sigma < float("inf"):
+            raise KeyposError(f"codec.sigma={sigma}", "is not a positive number of cells", "use 2, as the paper does")
+        self.grid, self.sigma, self.unbiased, self.element_loss = grid, sigma, unbiased, loss
+        self.decoders = dict(decoders)
+        self.encoding = "unbiased" if unbiased else "biased"
+        self._check_decoders()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The configured decoders."""
+        return tuple(self.decoders)
+
+    def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k h w"]:
+        """Draws the maps, as the outer product of a Gaussian along y and one along x."""
+        centre = self.grid.to_cells(keypoints)
+        cells = torch.arange(self.grid.heatmap_size, dtype=keypoints.dtype, device=keypoints.device)
+        if not self.unbiased:
+            centre = (centre + 0.5).floor()
+        offset = cells - centre[..., None]
+        profile = torch.exp(-offset.square() / (2 * self.sigma**2))
+        if not self.unbiased:
+            profile = torch.where(offset.abs() <= 3 * self.sigma, profile, 0)
+        return profile[..., 1, :, None] * profile[..., 0, None, :]
+
+    def loss(
+        self, output: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], visible: Bool[Tensor, "b k"]
+    ) -> Float[Tensor, ""]:
+        """Mean of the element-wise loss over the maps of visible keypoints, in float32."""
+        return visible_mean(self.element_loss(output.float(), target.float()), visible)
+
+    def decode(self, output: Float[Tensor, "b k h w"]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Reads the maps with every decoder; see `Codec.decode`."""
+        readings = {}
+        for name, decoder in self.decoders.items():
+            cells, scores = decoder(output)
+            readings[name] = self.grid.to_pixels(cells), scores
+        return readings
+
+    def _check_decoders(self) -> None:
+        if not self.decoders:
+            raise KeyposError("decoder", "no decoder is chosen", "choose some, such as decoder=[one_hot,multilateration]")
+        size = self.grid.heatmap_size
+        for name, decoder in self.decoders.items():
+            try:
+                decoder(torch.zeros(1, size, size))
+            except ValueError as error:
+                raise KeyposError(
+                    f"decoder.{name}", f"cannot read maps of heatmap_size={size} ({error})", "change it or leave it out"
+                ) from error

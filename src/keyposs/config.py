@@ -1,0 +1,57 @@
+"""Where the configs lie, and how a command starts: compose, call, and say plainly what is wrong."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from keyposs.errors import KeyposError
+
+_IN_WHEEL = Path(__file__).parent / "conf"
+CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "conf"
+"""The folder of yaml files: inside an installed wheel, or at the root of a checkout."""
+
+OmegaConf.register_new_resolver("first", lambda *values: next(v for v in values if v is not None), replace=True)
+
+
+def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Makes a function of a composed config a command: `conf/<name>.yaml` and the overrides of the command line.
+
+    A `KeyposError`, also one that happened inside Hydra's `instantiate`, is printed without a traceback and ends the
+    program with status 1.
+    """
+
+    def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @wraps(run)
+        def guarded(config: DictConfig) -> Any:
+            logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+            warnings.filterwarnings("ignore", ".*does not have many workers.*|.*isinstance.treespec.*")
+            try:
+                return run(config)
+            except Exception as error:
+                mistake = cause(error)
+                if mistake is None:
+                    raise
+                print(f"keyposs: {mistake}", file=sys.stderr)
+                sys.exit(1)
+
+        return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
+
+    return decorate
+
+
+def cause(error: BaseException | None) -> KeyposError | None:
+    """The KeyposError behind an error, if there is one.
+
+    >>> print(cause(KeyposError("a.jpg", "is missing", "fetch it")))
+    a.jpg: is missing. Remedy: fetch it.
+    """
+    while error is not None and not isinstance(error, KeyposError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,100 @@
+"""Training and reading of one network: forward, loss, optimiser."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from keyposs.codecs import Codec
+from keyposs.markup import Markup
+from keyposs.models import Landmarker
+from keyposs.schedules import Schedule
+from keyposs.types import Faces
+
+
+class Reading(NamedTuple):
+    """What the callbacks see of an evaluated batch."""
+
+    loss: Tensor
+    output: Any
+    decoded: dict[str, tuple[Tensor, Tensor]]  # decoder -> points in crop pixels (b, k, 2), scores (b, k)
+
+
+class LandmarkModule(pl.LightningModule):
+    """A landmarker, the codec that trains and reads it, and how it is optimised.
+
+    Args:
+        landmarker: image in, the codec's output out.
+        codec: target representation.
+        optimizer: takes parameters.
+        schedule: learning rate factor of each step.
+        config: the composed config, plain containers; stands in every checkpoint.
+        markup: the scheme of the landmarks; stands in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        landmarker: nn.Module,
+        codec: Codec,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        schedule: Schedule,
+        config: Mapping[str, Any],
+        markup: Markup,
+    ) -> None:
+        super().__init__()
+        self.landmarker, self.codec = landmarker, codec
+        self.optimizer, self.schedule = optimizer, schedule
+        self.config, self.markup = config, markup
+
+    @classmethod
+    def from_config(cls, config: DictConfig, markup: Markup) -> "LandmarkModule":
+        """Builds the parts that a composed config names.
+
+        Raises:
+            KeyposError: if the parts do not fit each other, such as a kernel larger than the map.
+        """
+        return cls(
+            landmarker=Landmarker(instantiate(config.backbone), instantiate(config.head), markup.size),
+            codec=instantiate(config.codec),
+            optimizer=instantiate(config.optim),
+            schedule=instantiate(config.schedule),
+            config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+            markup=markup,
+        )
+
+    def forward(self, image: Tensor) -> Any:
+        """Images (b, 3, h, w), RGB in 0..255, to the codec's output."""
+        return self.landmarker(image)
+
+    def training_step(self, batch: Faces, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        output = self(batch.image)
+        loss = self.codec.loss(output, self.codec.encode(batch.keypoints), batch.visible)
+        self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch.norm))
+        return loss
+
+    def validation_step(self, batch: Faces, batch_idx: int) -> Reading:
+        """The loss and every decoder's reading of one batch."""
+        output = self(batch.image)
+        loss = self.codec.loss(output, self.codec.encode(batch.keypoints), batch.visible)
+        return Reading(loss, output, self.codec.decode(output))
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser, and the schedule stepped after every batch."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        per_epoch = max(1, steps // max(1, self.trainer.max_epochs or 1))
+        optimizer = self.optimizer(self.landmarker.parameters())
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule(step, steps, per_epoch))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the config and the markup, so that a checkpoint needs nothing beside it."""
+        checkpoint["config"], checkpoint["markup"] = self.config, self.markup.to_dict()

@@ -1,0 +1,77 @@
+"""`python -m keyposs.train [overrides]`: from photos and landmark files to a table of decoders and a report."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import wandb
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from keyposs import checkpoint, resume
+from keyposs.config import command
+from keyposs.evaluate import evaluate
+from keyposs.files import write_text
+from keyposs.module import LandmarkModule
+
+
+def train(config: DictConfig, run: Path, last: Path | None = None) -> list[dict[str, Any]]:
+    """Trains in a run directory and evaluates the best checkpoint there.
+
+    Args:
+        config: composed from `conf/train.yaml`.
+        run: the run directory.
+        last: the checkpoint to go on from.
+
+    Returns:
+        The rows of `results.json`.
+    """
+    start = time.perf_counter()
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    datamodule = instantiate(config.datamodule)
+    module = LandmarkModule.from_config(config, datamodule.dataset.markup)
+    if config.checkpoint is not None and last is None:
+        saved = checkpoint.load(config.checkpoint)
+        checkpoint.adopt(config, saved)
+        checkpoint.restore(module, saved)
+    write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+    loggers = list(instantiate(config.logger).values())
+    if last is not None:
+        resume.replay(loggers, run / "metrics.csv", last)
+    callbacks = list(instantiate(config.callbacks).values())
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=last)
+    except KeyboardInterrupt:
+        Console().print(f"interrupted; go on with: python -m keyposs.train resume={run}")
+        raise
+    finally:
+        wandb.finish()  # or the next job of a sweep would write into this one's run
+    return finish(config, run, epochs=trainer.current_epoch, seconds=round(time.perf_counter() - start, 1))
+
+
+def finish(config: DictConfig, run: Path, **facts: Any) -> list[dict[str, Any]]:
+    """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
+    best = checkpoint.load(run)
+    config = checkpoint.adopt(config, best)
+    config.callbacks = {key: config.callbacks[key] for key in ("metrics", "pictures", "progress")}
+    module = checkpoint.restore(LandmarkModule.from_config(config, best.markup), best)
+    checkpoint.save_safetensors(module, best.file.with_suffix(".safetensors"))
+    return evaluate(config, best, run, **facts)
+
+
+@command("train")
+def main(config: DictConfig) -> None:
+    """Starts a run, or goes on with one."""
+    run = Path(HydraConfig.get().runtime.output_dir)
+    if config.resume is None:
+        train(config, run)
+    else:
+        train(resume.recompose(config, HydraConfig.get().overrides.task), run, checkpoint.find(run, "last.ckpt"))
+
+
+if __name__ == "__main__":
+    main()
