@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks a server for its version
 
-import albumentations as A
+import albumentations as A  # noqa: N812
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -22,9 +22,7 @@ class Augmented(NamedTuple):
     keypoints: Float[np.ndarray, "k 2"]
     visible: Bool[np.ndarray, " k"]
     occluded: Bool[np.ndarray, " k"]
-    matrix: (
-        Matrix  # pixels of the canonical crop to pixels of this one; its determinant is negative if mirrored
-    )
+    matrix: Matrix  # pixels of the canonical crop to pixels of this one; negative determinant: mirrored
 
 
 class Augment:
@@ -69,14 +67,9 @@ class Augment:
             keep_ratio=True,
             p=0 if still else 1,
         )
-        centre = A.CenterCrop(image_size, image_size)
+        where = [affine, A.CenterCrop(image_size, image_size), A.HorizontalFlip(p=flip)]
         self._pipeline = A.Compose(
-            [
-                affine,
-                centre,
-                A.HorizontalFlip(p=flip),
-                *_appearance(colour, blur, noise, grey, jpeg, occlusion),
-            ],
+            [*where, *_appearance(colour, blur, noise, grey, jpeg, occlusion)],
             keypoint_params=A.KeypointParams("xy", remove_invisible=False),
         )
 
@@ -100,7 +93,7 @@ class Augment:
             flip: the Markup's permutation for a mirrored face.
             seed: of all that is drawn.
         """
-        # One generator for all: Compose.set_random_seed gives each transform the same seed, hence the same draws.
+        # One generator for all: Compose.set_random_seed would let every transform draw the same numbers.
         self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         size = image.shape[0]
         frame = np.array([[0, 0], [size, 0], [0, size]], dtype=np.float32)
@@ -118,8 +111,8 @@ def _appearance(
 ) -> list[A.BasicTransform | A.BaseCompose]:
     """What changes pixels and leaves points where they are."""
     return [
-        A.RandomBrightnessContrast(brightness_limit=0.3, contrast_limit=0.3, p=colour),
-        A.HueSaturationValue(hue_shift_limit=12, sat_shift_limit=40, val_shift_limit=0, p=colour),
+        A.RandomBrightnessContrast(brightness_limit=0.25, contrast_limit=0.25, p=colour),
+        A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=40, val_shift_limit=0, p=colour),
         A.RandomGamma(gamma_limit=(70, 140), p=colour),
         A.ToGray(p=grey),
         A.OneOf(

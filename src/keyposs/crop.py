@@ -69,8 +69,8 @@ def invert(matrix: Matrix) -> Matrix:
 def warp(photo: Photo, matrix: Matrix, size: int) -> Photo:
     """Resamples a photo into a crop of `size` pixels; outside the photo it is black.
 
-    Where the crop is smaller than half the photo's scale, whole blocks of pixels are averaged first, so that a
-    large photo does not alias.
+    Where the crop is smaller than half the photo's scale, whole blocks of pixels are averaged first, so that
+    a large photo does not alias.
     """
     shrink = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if shrink >= 2:

@@ -20,8 +20,8 @@ def rank_and_world() -> tuple[int, int]:
 class TrainSampler(Sampler[Key]):
     """Faces in random order, each with a seed of its own.
 
-    What is drawn depends on seed and epoch only, not on workers or on what ran before. Ranks share the faces out;
-    every rank gets the same number, so that none waits for a batch that never comes.
+    What is drawn depends on seed and epoch only, not on workers or on what ran before. Ranks share the faces
+    out; every rank gets the same number, so that none waits for a batch that never comes.
 
     Args:
         count: of all faces.

@@ -12,9 +12,9 @@ def hold_out(
 ) -> tuple[list[Annotation], list[Annotation]]:
     """Cuts validation faces off, by source photo and in each part alike.
 
-    A part is the folder of a photo. Its photos stand in the order of the SHA-256 of their names, and the first
-    `fraction` of them (at least one, where there are two) go to validation. So the cut depends on nothing but
-    names, is the same on every machine, and no photo has faces on both sides.
+    A part is the folder of a photo. Its photos stand in the order of the SHA-256 of their names, and the
+    first `fraction` of them (at least one, where there are two) go to validation. So the cut depends on
+    nothing but names, is the same on every machine, and no photo has faces on both sides.
 
     Args:
         annotations: the faces of the official training split.

@@ -21,8 +21,8 @@ _FIELDS = _COORDINATES + 4 + len(ATTRIBUTES) + 1
 class Wflw:
     """WFLW: 98 points.
 
-    `val` is cut from `train` by `hold_out`; the test subsets are `all` and the six attributes. Boxes are the tight
-    boxes of the landmarks. Without the folder of photos the annotations can be used, but not read.
+    `val` is cut from `train` by `hold_out`; the test subsets are `all` and the six attributes. Boxes are the
+    tight boxes of the landmarks. Without the folder of photos the annotations can be used, but not read.
 
     Args:
         root: the folder that holds `WFLW_annotations` and `WFLW_images`; or the folder of lists itself.
