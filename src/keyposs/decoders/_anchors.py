@@ -1,0 +1,150 @@
+"""What decoders share: the peak of a map, the cells around it, and the anchors chosen among them.
+
+A full pass over memory costs more than all the geometry of a decoder, so maps are read once, by rows; after
+that only the peak's row and a few cells around the peak are touched.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from keyposs.types import Heatmaps, Points, Scores
+
+OFF_MAP = 2.0
+"""A landmark is believed up to this many sigmas off its map."""
+
+
+class Peak(NamedTuple):
+    """The largest cell of each map, the first in row-major order among equals."""
+
+    x: Int[Tensor, "*batch"]
+    y: Int[Tensor, "*batch"]
+    value: Float[Tensor, "*batch"]
+
+
+class Window(NamedTuple):
+    """A `k x k` window of anchors; cells in row-major order."""
+
+    x: Int[Tensor, "*batch"]  # of its first cell
+    y: Int[Tensor, "*batch"]
+    responses: Float[Tensor, "*batch cells"]
+
+
+def finite(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """NaN and infinities as 0."""
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def precise(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Half and bfloat16 as float32, where the geometry is computed."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+@torch.library.custom_op("keyposs::row_maxima", mutates_args=(), device_types="cpu")
+def _row_maxima_on_host(heatmaps: Tensor) -> Tensor:
+    # Cleaning writes a second map, which costs many times the reading, so only rows in need are cleaned.
+    # How many is data-dependent: free on the host, a sync elsewhere. Hence an operator, opaque to tracers.
+    maxima = heatmaps.amax(-1)
+    broken = ~(maxima < math.inf)
+    if broken.any():
+        maxima[broken] = finite(heatmaps[broken]).amax(-1)
+    return maxima
+
+
+@_row_maxima_on_host.register_fake
+def _row_maxima_shape(heatmaps: Tensor) -> Tensor:
+    return heatmaps.new_empty(heatmaps.shape[:-1])
+
+
+def row_maxima(heatmaps: Heatmaps) -> Float[Tensor, "*batch h"]:
+    """Largest finite cell of each row (0 for a cell that is not finite), without gradient."""
+    heatmaps = heatmaps.detach()
+    if heatmaps.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _row_maxima_on_host(heatmaps)  # type: ignore[no-any-return]
+    return finite(heatmaps).amax(-1)
+
+
+def row(heatmaps: Heatmaps, y: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch w"]:
+    """One row of each map, finite, without gradient."""
+    index = y[..., None, None].expand(*y.shape, 1, heatmaps.shape[-1])
+    return finite(heatmaps.detach().gather(-2, index).squeeze(-2))
+
+
+def find_peak(heatmaps: Heatmaps) -> Peak:
+    """The largest cell of each map, among finite ones."""
+    y = row_maxima(heatmaps).argmax(-1)
+    x = row(heatmaps, y).argmax(-1)
+    return Peak(x, y, cells(heatmaps, x[..., None], y[..., None]).squeeze(-1))
+
+
+def cells(
+    heatmaps: Heatmaps, x: Int[Tensor, "*batch n"], y: Int[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch n"]:
+    """The responses of some cells; 0 off the map and where they are not finite."""
+    h, w = heatmaps.shape[-2:]
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    index = torch.where(inside, y * w + x, 0)
+    values = finite(precise(heatmaps.flatten(-2).gather(-1, index)))
+    return torch.where(inside, values, 0.0)
+
+
+def around(heatmaps: Heatmaps, peak: Peak, radius: int) -> Float[Tensor, "*batch side side"]:
+    """The square patch of `2 radius + 1` cells a side that is centred on the peak; 0 off the map."""
+    side = 2 * radius + 1
+    steps = torch.arange(side * side, device=heatmaps.device)
+    x = peak.x[..., None] + steps % side - radius
+    y = peak.y[..., None] + steps // side - radius
+    return cells(heatmaps, x, y).unflatten(-1, (side, side))
+
+
+def best_window(heatmaps: Heatmaps, peak: Peak, kernel: int) -> Window:
+    """The `kernel x kernel` window with the largest sum, among those that lie in the map and hold the peak.
+
+    Ties go to the first window in row-major order.
+
+    Raises:
+        ValueError: if no window of that side lies in the map, or it is a single cell.
+    """
+    h, w = heatmaps.shape[-2:]
+    if not 2 <= kernel <= min(h, w):
+        raise ValueError(f"kernel={kernel} must be at least 2 and fit into a map of {w}x{h} cells (w x h)")
+    patch = around(heatmaps, peak, kernel - 1)
+    sums = sum(patch.detach().narrow(-2, i, kernel) for i in range(kernel))
+    sums = sum(sums.narrow(-1, i, kernel) for i in range(kernel))
+    first = torch.arange(1 - kernel, 1, device=heatmaps.device)
+    x, y = peak.x[..., None] + first, peak.y[..., None] + first
+    fits = ((y >= 0) & (y <= h - kernel))[..., :, None] & ((x >= 0) & (x <= w - kernel))[..., None, :]
+    best = torch.where(fits, sums, -math.inf).flatten(-2).argmax(-1, keepdim=True)
+    i, j = best // kernel, best % kernel
+    steps = torch.arange(kernel * kernel, device=heatmaps.device)
+    index = (i + steps // kernel) * (2 * kernel - 1) + j + steps % kernel
+    responses = patch.flatten(-2).gather(-1, index)
+    return Window(x.gather(-1, j).squeeze(-1), y.gather(-1, i).squeeze(-1), responses)
+
+
+def squared_ranges(window: Window, peak: Peak, sigma: float, kernel: int) -> Float[Tensor, "*batch cells"]:
+    """`d^2 = -2 sigma^2 ln(p / peak)`: squared ranges less that of the peak, in cells^2.
+
+    Only differences of `d^2` enter the solvers that call this, so the amplitude cancels and nothing is clipped
+    at 1. A cell that is lower than any landmark within `OFF_MAP` sigmas of the map could make it (a zero, a
+    negative, noise) counts as the lowest one possible: its range is wrong, but it stays bounded.
+    """
+    step = kernel - 1
+    furthest = step**2 + 2 * OFF_MAP * sigma * step + (step + 0.5) ** 2
+    floor = math.exp(-furthest / (2 * sigma**2))
+    relative = window.responses / torch.where(peak.value > 0, peak.value, 1.0)[..., None]
+    return -2 * sigma**2 * relative.clamp_min(max(floor, 1e-30)).log()
+
+
+def reading(
+    heatmaps: Heatmaps, peak: Peak, x: Float[Tensor, "*batch"], y: Float[Tensor, "*batch"]
+) -> tuple[Points, Scores]:
+    """The points with their scores; where a map has no positive cell, its centre and 0."""
+    h, w = heatmaps.shape[-2:]
+    readable = peak.value > 0
+    x = torch.where(readable, x, (w - 1) / 2)
+    y = torch.where(readable, y, (h - 1) / 2)
+    return torch.stack((x, y), -1), peak.value.clamp(0, 1)

@@ -1,0 +1,32 @@
+"""The mean of a softmax over the map."""
+
+import torch
+
+from keyposs.decoders._anchors import find_peak, finite, precise, reading
+from keyposs.types import Heatmaps, Points, Scores
+
+
+def soft_argmax(heatmaps: Heatmaps, *, sigma: float = 2.0, beta: float = 20.0) -> tuple[Points, Scores]:
+    """Read the mean cell under the weights `softmax(beta h / max h)` over all cells of a map.
+
+    Sun et al., Integral Human Pose Regression (ECCV 2018), with an inverse temperature. Maps are normalised by
+    their peak, so that the amplitude does not act as a temperature. The weights around the peak are a Gaussian
+    of `sigma / sqrt(beta)` cells: a larger beta tends to `one_hot`, a smaller one to the centre of the map.
+    Near a border the weights are cut off, and the point is pulled inwards.
+
+    Args:
+        heatmaps: distance maps.
+        sigma: ignored.
+        beta: inverse temperature, positive.
+
+    Returns:
+        Points in cells, and peaks clamped to [0, 1]; a map without a positive cell reads as its centre, 0.
+    """
+    peak = find_peak(heatmaps)
+    scale = torch.where(peak.value > 0, peak.value, 1.0)[..., None, None]
+    weights = (
+        (beta * finite(precise(heatmaps)) / scale).flatten(-2).softmax(-1).unflatten(-1, heatmaps.shape[-2:])
+    )
+    across = torch.arange(heatmaps.shape[-1], device=heatmaps.device)
+    down = torch.arange(heatmaps.shape[-2], device=heatmaps.device)
+    return reading(heatmaps, peak, (weights.sum(-2) * across).sum(-1), (weights.sum(-1) * down).sum(-1))
