@@ -1,0 +1,117 @@
+"""How a synthetic person looks and is lit, drawn by lot: colours, hair, beard, glasses, light and camera."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from keyposs.data.render_paint import colour
+from keyposs.data.render_scene import random_stream
+
+_SKINS = [
+    (250, 220, 200),
+    (240, 200, 172),
+    (224, 178, 146),
+    (198, 148, 112),
+    (160, 112, 80),
+    (120, 80, 57),
+    (84, 56, 42),
+]
+_HAIRS = [(22, 18, 18), (42, 30, 24), (74, 50, 34), (112, 76, 46), (170, 126, 74), (214, 176, 118), (132, 58, 30), (168, 164, 160)]  # fmt: skip
+_CLOTHS = [
+    (40, 50, 74),
+    (150, 40, 44),
+    (228, 226, 220),
+    (52, 52, 54),
+    (70, 104, 82),
+    (176, 146, 90),
+    (110, 128, 168),
+]
+_IRISES = [(70, 44, 28), (92, 62, 36), (48, 32, 24), (96, 104, 66), (92, 122, 146), (112, 120, 118)]
+
+STYLES = (
+    "bald",
+    "short",
+    "receding",
+    "fringe",
+    "side",
+    "long",
+    "long fringe",
+    "afro",
+    "bun",
+    "beanie",
+    "veil",
+)
+_STYLE_ODDS = np.array([5, 20, 8, 11, 14, 15, 8, 6, 5, 4, 4]) / 100
+
+
+@dataclass(frozen=True)
+class Look:
+    """What paint needs to know about a face. Colours are linear light."""
+
+    skin: Float[np.ndarray, " 3"]
+    hair: Float[np.ndarray, " 3"]
+    cloth: Float[np.ndarray, " 3"]
+    iris: Float[np.ndarray, " 3"]
+    lips: Float[np.ndarray, " 3"]
+    style: str
+    hairline: float  # height of the forehead, 1 about average
+    beard: float  # 0 none, 0.3 stubble, 1 full
+    moustache: float
+    brow_weight: float
+    make_up: float
+    age: float  # depth of folds, in 0..1
+    glasses: str  # "", "round", "square" or "dark"
+    gaze: Float[np.ndarray, " 2"]
+    light: Float[np.ndarray, " 3"]  # towards the lamp, unit length
+    lamp: Float[np.ndarray, " 3"]
+    ambient: Float[np.ndarray, " 3"]
+    shine: float
+
+
+def draw_look(key: Sequence[int]) -> Look:
+    """The look that belongs to a key."""
+    rng = random_stream(key, 1)
+    tone = rng.uniform(0, len(_SKINS) - 1)
+    skin = _between(_SKINS, tone) * rng.uniform(0.94, 1.05, 3)
+    dark_hair = tone > 3 and rng.random() < 0.85
+    hair = colour(*_HAIRS[rng.integers(0, 3 if dark_hair else len(_HAIRS))]) * rng.uniform(0.8, 1.2)
+    style = str(rng.choice(STYLES, p=_STYLE_ODDS))
+    if style in ("beanie", "veil"):
+        hair = colour(*_CLOTHS[rng.integers(len(_CLOTHS))])
+    bearded = rng.random() < 0.35 and style not in ("long", "long fringe", "bun", "veil")
+    beard = float(rng.choice([0.25, 0.6, 1.0])) if bearded else 0.0
+    feminine = style in ("long", "long fringe", "bun", "veil") and rng.random() < 0.75
+    azimuth, height = rng.normal(0, 0.75), rng.uniform(-0.1, 0.95)
+    light = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
+    warm = rng.normal(0, 0.07)
+    lamp = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.62, 0.95)
+    ambient = np.array([1 - warm, 1, 1 + warm]) * rng.uniform(0.18, 0.45)
+    rose = np.array([1.0, 0.52, 0.52]) if not feminine else np.array([1.05, 0.36, 0.40])
+    return Look(
+        skin=skin,
+        hair=hair,
+        cloth=colour(*_CLOTHS[rng.integers(len(_CLOTHS))]) * rng.uniform(0.6, 1.2),
+        iris=colour(*_IRISES[rng.integers(0, 3 if tone > 3 else len(_IRISES))]),
+        lips=rose * rng.uniform(0.85, 1.05),
+        style=style,
+        hairline=float(rng.normal(1, 0.08)),
+        beard=beard,
+        moustache=beard if rng.random() < 0.8 else 0.0,
+        brow_weight=float(rng.uniform(0.6, 1.3)),
+        make_up=float(feminine) * rng.uniform(0.3, 1),
+        age=float(rng.uniform(0, 1) ** 1.5),
+        glasses=str(rng.choice(["", "round", "square", "dark"], p=[0.74, 0.11, 0.11, 0.04])),
+        gaze=rng.normal(0, 0.35, 2) * [1, 0.5],
+        light=light,
+        lamp=lamp,
+        ambient=ambient,
+        shine=float(rng.uniform(0.02, 0.16)),
+    )
+
+
+def _between(colours: Sequence[tuple[int, int, int]], at: float) -> Float[np.ndarray, " 3"]:
+    i = min(int(at), len(colours) - 2)
+    a, b = colour(*colours[i]), colour(*colours[i + 1])
+    return a + (at - i) * (b - a)
