@@ -1,8 +1,8 @@
 """Readings of a distance map: pure functions from heatmaps to points and scores, in cells.
 
-Every decoder is `f(heatmaps, *, sigma=2.0, ...)` over the last two axes, whatever the batch shape and device. Cells
-that are not finite count as 0; a map without a positive cell reads as its centre with score 0. Half and bfloat16
-are computed in float32, and so are the points; float64 stays float64.
+Every decoder is `f(heatmaps, *, sigma=2.0, ...)` over the last two axes, whatever the batch shape and device.
+Cells that are not finite count as 0; a map without a positive cell reads as its centre with score 0. Half and
+bfloat16 are computed in float32, and so are the points; float64 stays float64.
 
 >>> import torch
 >>> heatmaps = torch.rand(2, 5, 8, 8)

@@ -67,37 +67,43 @@ def row_maxima(heatmaps: Heatmaps) -> Float[Tensor, "*batch h"]:
     return finite(heatmaps).amax(-1)
 
 
-def row(heatmaps: Heatmaps, y: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch w"]:
+def read_row(heatmaps: Heatmaps, y: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch w"]:
     """One row of each map, finite, without gradient."""
     index = y[..., None, None].expand(*y.shape, 1, heatmaps.shape[-1])
     return finite(heatmaps.detach().gather(-2, index).squeeze(-2))
 
 
+def largest_cell(heatmaps: Heatmaps, y: Int[Tensor, "*batch"], row: Float[Tensor, "*batch w"]) -> Peak:
+    """The largest cell of row `y`, whose responses are `row`."""
+    x = row.argmax(-1)
+    value = heatmaps.flatten(-2).gather(-1, (y * heatmaps.shape[-1] + x)[..., None]).squeeze(-1)
+    return Peak(x, y, finite(precise(value)))
+
+
 def find_peak(heatmaps: Heatmaps) -> Peak:
     """The largest cell of each map, among finite ones."""
     y = row_maxima(heatmaps).argmax(-1)
-    x = row(heatmaps, y).argmax(-1)
-    return Peak(x, y, cells(heatmaps, x[..., None], y[..., None]).squeeze(-1))
-
-
-def cells(
-    heatmaps: Heatmaps, x: Int[Tensor, "*batch n"], y: Int[Tensor, "*batch n"]
-) -> Float[Tensor, "*batch n"]:
-    """The responses of some cells; 0 off the map and where they are not finite."""
-    h, w = heatmaps.shape[-2:]
-    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    index = torch.where(inside, y * w + x, 0)
-    values = finite(precise(heatmaps.flatten(-2).gather(-1, index)))
-    return torch.where(inside, values, 0.0)
+    return largest_cell(heatmaps, y, read_row(heatmaps, y))
 
 
 def around(heatmaps: Heatmaps, peak: Peak, radius: int) -> Float[Tensor, "*batch side side"]:
     """The square patch of `2 radius + 1` cells a side that is centred on the peak; 0 off the map."""
-    side = 2 * radius + 1
-    steps = torch.arange(side * side, device=heatmaps.device)
-    x = peak.x[..., None] + steps % side - radius
-    y = peak.y[..., None] + steps // side - radius
-    return cells(heatmaps, x, y).unflatten(-1, (side, side))
+    h, w = heatmaps.shape[-2:]
+    steps = torch.arange(-radius, radius + 1, device=heatmaps.device)
+    x, y = peak.x[..., None] + steps, peak.y[..., None] + steps
+    inside = ((y >= 0) & (y < h))[..., :, None] & ((x >= 0) & (x < w))[..., None, :]
+    index = (w * y[..., :, None] + x[..., None, :]).clamp(0, h * w - 1)
+    values = heatmaps.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape)
+    return torch.where(inside, finite(precise(values)), 0.0)
+
+
+def _box_sums(values: Float[Tensor, "*any"], kernel: int, dim: int) -> Float[Tensor, "*less"]:
+    """Sums of `kernel` neighbours along an axis."""
+    places = values.shape[dim] - kernel + 1
+    sums = values.narrow(dim, 0, places)
+    for i in range(1, kernel):
+        sums = sums + values.narrow(dim, i, places)
+    return sums
 
 
 def best_window(heatmaps: Heatmaps, peak: Peak, kernel: int) -> Window:
@@ -112,8 +118,7 @@ def best_window(heatmaps: Heatmaps, peak: Peak, kernel: int) -> Window:
     if not 2 <= kernel <= min(h, w):
         raise ValueError(f"kernel={kernel} must be at least 2 and fit into a map of {w}x{h} cells (w x h)")
     patch = around(heatmaps, peak, kernel - 1)
-    sums = sum(patch.detach().narrow(-2, i, kernel) for i in range(kernel))
-    sums = sum(sums.narrow(-1, i, kernel) for i in range(kernel))
+    sums = _box_sums(_box_sums(patch.detach(), kernel, -2), kernel, -1)
     first = torch.arange(1 - kernel, 1, device=heatmaps.device)
     x, y = peak.x[..., None] + first, peak.y[..., None] + first
     fits = ((y >= 0) & (y <= h - kernel))[..., :, None] & ((x >= 0) & (x <= w - kernel))[..., None, :]
@@ -121,22 +126,23 @@ def best_window(heatmaps: Heatmaps, peak: Peak, kernel: int) -> Window:
     i, j = best // kernel, best % kernel
     steps = torch.arange(kernel * kernel, device=heatmaps.device)
     index = (i + steps // kernel) * (2 * kernel - 1) + j + steps % kernel
-    responses = patch.flatten(-2).gather(-1, index)
-    return Window(x.gather(-1, j).squeeze(-1), y.gather(-1, i).squeeze(-1), responses)
+    return Window(
+        x.gather(-1, j).squeeze(-1), y.gather(-1, i).squeeze(-1), patch.flatten(-2).gather(-1, index)
+    )
 
 
 def squared_ranges(window: Window, peak: Peak, sigma: float, kernel: int) -> Float[Tensor, "*batch cells"]:
     """`d^2 = -2 sigma^2 ln(p / peak)`: squared ranges less that of the peak, in cells^2.
 
-    Only differences of `d^2` enter the solvers that call this, so the amplitude cancels and nothing is clipped
-    at 1. A cell that is lower than any landmark within `OFF_MAP` sigmas of the map could make it (a zero, a
-    negative, noise) counts as the lowest one possible: its range is wrong, but it stays bounded.
+    Only differences of `d^2` enter the solvers that call this, so the amplitude cancels and nothing is
+    clipped at 1. A cell too low for any landmark within `OFF_MAP` sigmas of the map (a zero, a negative,
+    noise) counts as the lowest possible: its range is wrong, but stays bounded.
     """
     step = kernel - 1
     furthest = step**2 + 2 * OFF_MAP * sigma * step + (step + 0.5) ** 2
     floor = math.exp(-furthest / (2 * sigma**2))
     relative = window.responses / torch.where(peak.value > 0, peak.value, 1.0)[..., None]
-    return -2 * sigma**2 * relative.clamp_min(max(floor, 1e-30)).log()
+    return -2 * sigma**2 * relative.clamp_min(max(floor, 1e-30)).log()  # 1e-30: a tiny sigma's floor is 0
 
 
 def reading(

@@ -39,10 +39,10 @@ def _newton_step(log: Float[Tensor, "*batch 5 5"]) -> tuple[Float[Tensor, "*batc
 def dark(heatmaps: Heatmaps, *, sigma: float = 2.0) -> tuple[Points, Scores]:
     """Read `m - H^-1 g`, with `g` and `H` the slope and curvature of `ln(blur(h))` at the largest cell `m`.
 
-    Zhang et al., Distribution-Aware Coordinate Representation (CVPR 2020), as in mmpose 0.29: a Gaussian blur of
-    11 cells (sigma 2, zeros off the map), a second-difference stencil of two cells, and no step for a peak with
-    fewer than two cells on any side. mmpose rescales the blurred map to the old maximum; a factor vanishes in
-    the derivatives of a logarithm, so only the 15 x 15 cells that the stencil sees are blurred here.
+    Zhang et al., Distribution-Aware Coordinate Representation (CVPR 2020), as in mmpose 0.29: a Gaussian blur
+    of 11 cells (sigma 2, zeros off the map), a second-difference stencil of two cells, and no step for a peak
+    with fewer than two cells on any side. mmpose rescales the blurred map to the old maximum; a factor
+    vanishes in the derivatives of a logarithm, so only the 15 x 15 cells that the stencil sees are blurred.
 
     Args:
         heatmaps: distance maps.

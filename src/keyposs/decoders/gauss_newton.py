@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from keyposs.decoders._anchors import OFF_MAP, finite, find_peak, precise, reading
+from keyposs.decoders._anchors import OFF_MAP, find_peak, finite, precise, reading
 from keyposs.types import Heatmaps, Points, Scores
 
 _STEPS = 20
@@ -41,7 +41,7 @@ def _minimise(
     squared: Float[Tensor, "*batch n"],
     weight: Float[Tensor, "*batch n"],
 ) -> Float[Tensor, "*batch 2"]:
-    """Levenberg-Marquardt from the origin, a fixed number of steps; a step that raises the cost is not taken."""
+    """Levenberg-Marquardt from the origin, a fixed number of steps; one that raises the cost is not taken."""
     point = torch.zeros_like(anchors[..., 0, :])
     damping = torch.ones_like(squared[..., 0])
     cost = (weight * _residuals(point, anchors, squared) ** 2).sum(-1)
@@ -58,11 +58,11 @@ def _minimise(
 def gauss_newton(heatmaps: Heatmaps, *, sigma: float = 2.0, anchors: int = 10) -> tuple[Points, Scores]:
     """Read the minimum of `sum_i (|a_i - x|^2 - d_i^2)^2` over the map's largest cells.
 
-    The solver that the reference code of KeyPosS runs (its `topK` variant): the anchors are the largest cells of
-    the whole map, `d_i^2 = -2 sigma^2 ln p_i`, and Gauss-Newton starts from the largest. Here it is damped
-    (Levenberg-Marquardt) and takes a fixed number of steps, none of which raises the cost; cells that are not
-    positive hold no range and carry no weight. Ranges are taken as true, so, unlike `multilateration`, a wrong
-    amplitude moves the point.
+    The solver that the reference code of KeyPosS runs (its `topK` variant): the anchors are the largest cells
+    of the whole map, `d_i^2 = -2 sigma^2 ln p_i`, and Gauss-Newton starts from the largest. Here it is damped
+    (Levenberg-Marquardt) and takes a fixed number of steps, none of which raises the cost; cells that are
+    not positive hold no range and carry no weight. Ranges are taken as true, so, unlike `multilateration`, a
+    wrong amplitude moves the point.
 
     Args:
         heatmaps: distance maps.

@@ -9,8 +9,8 @@ from keyposs.types import Heatmaps, Points, Scores
 def multilateration(heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 2) -> tuple[Points, Scores]:
     """Fix the point that has the ranges `d_i` to the anchors `a_i`, by linear least squares.
 
-    The anchors are the cells of the `kernel x kernel` window with the largest sum, among those that lie in the
-    map and hold its largest cell. A cell `p_i` says `d_i^2 = -2 sigma^2 ln p_i` (KeyPosS, MM 2023, eq. 9).
+    The anchors are the cells of the `kernel x kernel` window with the largest sum, among those that lie in
+    the map and hold its largest cell. A cell `p_i` says `d_i^2 = -2 sigma^2 ln p_i` (KeyPosS, MM '23, eq. 9).
     Subtracting the equation of the last anchor `a_r` (bottom right) leaves a linear system (eqs. 10-13)
 
         (a_r - a_i) . x = (d_i^2 - d_r^2 + |a_r|^2 - |a_i|^2) / 2,        i != r,

@@ -9,10 +9,10 @@ from keyposs.types import Heatmaps, Points, Scores
 def soft_argmax(heatmaps: Heatmaps, *, sigma: float = 2.0, beta: float = 20.0) -> tuple[Points, Scores]:
     """Read the mean cell under the weights `softmax(beta h / max h)` over all cells of a map.
 
-    Sun et al., Integral Human Pose Regression (ECCV 2018), with an inverse temperature. Maps are normalised by
-    their peak, so that the amplitude does not act as a temperature. The weights around the peak are a Gaussian
-    of `sigma / sqrt(beta)` cells: a larger beta tends to `one_hot`, a smaller one to the centre of the map.
-    Near a border the weights are cut off, and the point is pulled inwards.
+    Sun et al., Integral Human Pose Regression (ECCV 2018), with an inverse temperature. Maps are normalised
+    by their peak, so that the amplitude does not act as a temperature. The weights around the peak are a
+    Gaussian of `sigma / sqrt(beta)` cells: a larger beta tends to `one_hot`, a smaller one to the centre of
+    the map. Near a border the weights are cut off, and the point is pulled inwards.
 
     Args:
         heatmaps: distance maps.
@@ -24,9 +24,7 @@ def soft_argmax(heatmaps: Heatmaps, *, sigma: float = 2.0, beta: float = 20.0) -
     """
     peak = find_peak(heatmaps)
     scale = torch.where(peak.value > 0, peak.value, 1.0)[..., None, None]
-    weights = (
-        (beta * finite(precise(heatmaps)) / scale).flatten(-2).softmax(-1).unflatten(-1, heatmaps.shape[-2:])
-    )
+    weights = (beta * finite(precise(heatmaps)) / scale).flatten(-2).softmax(-1).view(heatmaps.shape)
     across = torch.arange(heatmaps.shape[-1], device=heatmaps.device)
     down = torch.arange(heatmaps.shape[-2], device=heatmaps.device)
     return reading(heatmaps, peak, (weights.sum(-2) * across).sum(-1), (weights.sum(-1) * down).sum(-1))

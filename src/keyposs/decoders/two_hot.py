@@ -4,17 +4,21 @@ import math
 
 import torch
 
-from keyposs.decoders._anchors import Peak, cells, find_peak, reading, row, row_maxima
+from keyposs.decoders._anchors import Peak, largest_cell, read_row, reading, row_maxima
 from keyposs.types import Heatmaps, Points, Scores
 
 
-def _second_peak(heatmaps: Heatmaps, peak: Peak) -> Peak:
-    """The largest cell but the peak."""
-    rest = row(heatmaps, peak.y).scatter(-1, peak.x[..., None], -math.inf)
-    maxima = row_maxima(heatmaps).scatter(-1, peak.y[..., None], rest.amax(-1, keepdim=True))
+def _two_peaks(heatmaps: Heatmaps) -> tuple[Peak, Peak]:
+    """The largest cell and the second largest."""
+    maxima = row_maxima(heatmaps)
     y = maxima.argmax(-1)
-    x = torch.where((y == peak.y)[..., None], rest, row(heatmaps, y)).argmax(-1)
-    return Peak(x, y, cells(heatmaps, x[..., None], y[..., None]).squeeze(-1))
+    row = read_row(heatmaps, y)
+    peak = largest_cell(heatmaps, y, row)
+    rest = row.scatter(-1, peak.x[..., None], -math.inf)
+    maxima = maxima.scatter(-1, y[..., None], rest.amax(-1, keepdim=True))
+    y = maxima.argmax(-1)
+    row = torch.where((y == peak.y)[..., None], rest, read_row(heatmaps, y))
+    return peak, largest_cell(heatmaps, y, row)
 
 
 def two_hot(heatmaps: Heatmaps, *, sigma: float = 2.0) -> tuple[Points, Scores]:
@@ -34,8 +38,7 @@ def two_hot(heatmaps: Heatmaps, *, sigma: float = 2.0) -> tuple[Points, Scores]:
     >>> two_hot(torch.tensor([[0.0, 0.8, 0.6], [0.0, 0.5, 0.0]]))
     (tensor([1.2500, 0.0000]), tensor(0.8000))
     """
-    peak = find_peak(heatmaps)
-    second = _second_peak(heatmaps, peak)
+    peak, second = _two_peaks(heatmaps)
     x, y = peak.x.to(peak.value.dtype), peak.y.to(peak.value.dtype)
     dx, dy = second.x - peak.x, second.y - peak.y
     apart = (dx * dx + dy * dy).clamp_min(1).to(peak.value.dtype).sqrt()

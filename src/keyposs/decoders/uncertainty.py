@@ -19,8 +19,8 @@ def uncertainty(
 
         cov(x) = sigma^4 noise^2 (sum_i p_i^2 (a_i - mean a)(a_i - mean a)^T)^-1.
 
-    A network's errors are smooth over cells, not independent: use the covariance to rank points, or calibrate it
-    on a validation set.
+    A network's errors are smooth over cells, not independent: use the covariance to rank points, or calibrate
+    it on a validation set.
 
     Args:
         heatmaps: distance maps.
@@ -37,13 +37,13 @@ def uncertainty(
     h, w = heatmaps.shape[-2:]
     peak = find_peak(heatmaps)
     fix = solve(heatmaps, peak, sigma, kernel)
-    # relative to the peak: weights are (p / peak)^2, so noise is too
-    known = noise is not None
-    relative = (noise / peak.value.clamp_min(1e-30)) ** 2 if known else fix.residual / (4 * sigma**4)
-    variance = relative if known else relative / (kernel**2 - 3)
+    if noise is None:
+        variance = fix.residual / (4 * sigma**4) / (kernel**2 - 3)  # three unknowns: x, y and the amplitude
+    else:
+        variance = (noise / peak.value.clamp_min(1e-30)) ** 2  # relative to the peak, as the weights are
     scale = sigma**4 * variance / fix.det
     solved = fix.regular & (peak.value > 0)
     xx = torch.where(solved, scale * fix.Syy, w * w / 12)
     yy = torch.where(solved, scale * fix.Sxx, h * h / 12)
     xy = torch.where(solved, -scale * fix.Sxy, 0.0)
-    return torch.stack((xx, xy, xy, yy), -1).unflatten(-1, (2, 2))
+    return torch.stack((torch.stack((xx, xy), -1), torch.stack((xy, yy), -1)), -2)
