@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -18,13 +17,12 @@ from keyposs.models import efficiency
 from keyposs.module import LandmarkModule
 
 
-def evaluate(config: DictConfig, checkpoint: Checkpoint, run: Path, **facts: Any) -> list[dict[str, Any]]:
+def evaluate(config: DictConfig, checkpoint: Checkpoint, **facts: Any) -> list[dict[str, Any]]:
     """Reads `val` and `test` once with the checkpoint's weights, and leaves results and report in the run directory.
 
     Args:
         config: with the checkpoint's network, see `adopt`.
         checkpoint: the weights.
-        run: an existing directory.
         facts: further entries of `run.json`.
 
     Returns:
@@ -53,6 +51,7 @@ def evaluate(config: DictConfig, checkpoint: Checkpoint, run: Path, **facts: Any
         (trainer.validate if split == "val" else trainer.test)(module, datamodule=datamodule, verbose=False)
     rows = [row for split in splits for row in metrics.rows[split]]
     if trainer.is_global_zero:
+        run = Path(config.run_dir)
         facts = {
             **results.environment(),
             **efficiency(module.landmarker, image_size=config.image_size),
@@ -72,7 +71,7 @@ def evaluate(config: DictConfig, checkpoint: Checkpoint, run: Path, **facts: Any
 def main(config: DictConfig) -> None:
     """Evaluates a checkpoint into a directory of its own."""
     checkpoint = load(config.checkpoint)
-    evaluate(adopt(config, checkpoint), checkpoint, Path(HydraConfig.get().runtime.output_dir))
+    evaluate(adopt(config, checkpoint), checkpoint)
 
 
 if __name__ == "__main__":

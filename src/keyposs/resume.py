@@ -28,6 +28,8 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     saved = OmegaConf.load(file)
     assert isinstance(saved, DictConfig)
     for override in overrides:
+        if override.startswith("resume="):
+            continue
         key, _, value = override.lstrip("+").partition("=")
         if OmegaConf.is_config(OmegaConf.select(saved, key)):
             raise KeyposError(override, f"would change a part of {file}", "start a new run for that")
@@ -36,6 +38,7 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             OmegaConf.update(saved, key, OmegaConf.from_dotlist([f"value={value}"]).value)
         except OmegaConfBaseException as error:
             raise KeyposError(override, f"names nothing that {file} has", "leave it out") from error
+    saved.run_dir = config.run_dir
     return saved
 
 

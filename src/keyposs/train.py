@@ -18,18 +18,17 @@ from keyposs.files import write_text
 from keyposs.module import LandmarkModule
 
 
-def train(config: DictConfig, run: Path, last: Path | None = None) -> list[dict[str, Any]]:
-    """Trains in a run directory and evaluates the best checkpoint there.
+def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
+    """Trains in `config.run_dir` and evaluates the best checkpoint there.
 
     Args:
         config: composed from `conf/train.yaml`.
-        run: the run directory.
         last: the checkpoint to go on from.
 
     Returns:
         The rows of `results.json`.
     """
-    start = time.perf_counter()
+    start, run = time.perf_counter(), Path(config.run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.datamodule)
     module = LandmarkModule.from_config(config, datamodule.dataset.markup)
@@ -50,27 +49,27 @@ def train(config: DictConfig, run: Path, last: Path | None = None) -> list[dict[
         raise
     finally:
         wandb.finish()  # or the next job of a sweep would write into this one's run
-    return finish(config, run, epochs=trainer.current_epoch, seconds=round(time.perf_counter() - start, 1))
+    return finish(config, epochs=trainer.current_epoch, seconds=round(time.perf_counter() - start, 1))
 
 
-def finish(config: DictConfig, run: Path, **facts: Any) -> list[dict[str, Any]]:
+def finish(config: DictConfig, **facts: Any) -> list[dict[str, Any]]:
     """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
-    best = checkpoint.load(run)
+    best = checkpoint.load(config.run_dir)
     config = checkpoint.adopt(config, best)
     config.callbacks = {key: config.callbacks[key] for key in ("metrics", "pictures", "progress")}
     module = checkpoint.restore(LandmarkModule.from_config(config, best.markup), best)
     checkpoint.save_safetensors(module, best.file.with_suffix(".safetensors"))
-    return evaluate(config, best, run, **facts)
+    return evaluate(config, best, **facts)
 
 
 @command("train")
 def main(config: DictConfig) -> None:
     """Starts a run, or goes on with one."""
-    run = Path(HydraConfig.get().runtime.output_dir)
     if config.resume is None:
-        train(config, run)
+        train(config)
     else:
-        train(resume.recompose(config, HydraConfig.get().overrides.task), run, checkpoint.find(run, "last.ckpt"))
+        last = checkpoint.find(config.resume, "last.ckpt")
+        train(resume.recompose(config, HydraConfig.get().overrides.task), last)
 
 
 if __name__ == "__main__":
