@@ -165,11 +165,11 @@ def sheet(
 def _text(words: str, width: int, height: int) -> Picture:
     """One centred line on white, as large as the strip allows."""
     figure = Figure((width / 100, height / 100), dpi=100)
-    text = figure.text(
-        0.5, 0.5, words, ha="center", va="center", parse_math=False, fontsize=0.6 * height * 0.72
-    )
+    text = figure.text(0.5, 0.5, words, ha="center", va="center", parse_math=False)
+    size = 0.43 * height  # points; 100 pixels are 72 points
+    text.set_fontsize(size)
     extent = text.get_window_extent(FigureCanvasAgg(figure).get_renderer())
-    text.set_fontsize(text.get_fontsize() * min(1.0, 0.96 * width / max(extent.width, 1)))
+    text.set_fontsize(size * min(1.0, 0.96 * width / max(extent.width, 1)))
     return draw(figure)
 
 
