@@ -2,6 +2,7 @@
 
 import logging
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,8 +66,15 @@ class Ibug300W:
         Raises:
             KeyposError: if the root holds no part, or if a face is bad and not to be skipped.
         """
+        return self._read("test") if split == "test" else self._train_and_val[split == "val"]
+
+    @cached_property
+    def _train_and_val(self) -> tuple[list[Annotation], list[Annotation]]:
+        return hold_out(self._read("train"))
+
+    def _read(self, split: str) -> list[Annotation]:
         _check_root(self.root)
-        parts = [part for part in PARTS if part.split == ("test" if split == "test" else "train")]
+        parts = [part for part in PARTS if part.split == split]
         sources = [(part, path) for part in parts for path in _find_points(self.root / part.folder)]
         _report(split, parts, [part for part, _ in sources])
         there = {part.subset for part, _ in sources}
@@ -86,8 +94,7 @@ class Ibug300W:
                 norm=self.norm,
             )
 
-        faces = gather(sources, face, bad_faces=self.bad_faces, photos=True)
-        return faces if split == "test" else hold_out(faces)[split == "val"]
+        return gather(sources, face, bad_faces=self.bad_faces, photos=True)
 
 
 def read_points(path: Path) -> Float[np.ndarray, "68 2"]:
@@ -141,7 +148,7 @@ def _has_part(root: Path) -> bool:
 
 
 def _report(split: str, parts: list[Part], found: list[Part]) -> None:
-    _log.info("300w, %s: part, faces found, official count", "train and val" if split != "test" else split)
+    _log.info("300w %s: part, faces found, official count", "train and val" if split == "train" else split)
     for part in parts:
         count = found.count(part)
         _log.info("  %-14s %4s of %4d", part.folder, count or "none", part.faces)

@@ -1,6 +1,7 @@
 """The one LightningDataModule: any dataset's faces, cropped, augmented and batched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from keyposs.augment import Augment
 from keyposs.crop import apply, canonical_matrix, compose, invert
-from keyposs.data.cache import FreshCrops
-from keyposs.data.sampler import EvalSampler, Key, TrainSampler
+from keyposs.data.cache import CachedCrops, cache_crops, canonical_crop
+from keyposs.data.sampler import EvalSampler, Key, TrainSampler, rank_and_world
 from keyposs.errors import KeyposError
-from keyposs.types import Faces
+from keyposs.types import Annotation, Faces
 
 _SPLITS = {
     "fit": ("train", "val"),
@@ -30,27 +31,39 @@ class FaceCrops(Dataset[Faces]):
     """Square crops of faces.
 
     Args:
-        crops: canonical crops and the faces on them.
+        annotations: the faces.
+        image_size: side of a crop in pixels.
+        padding: side of the cropped square over the longer side of a face's box.
         augment: what a crop with a seed goes through.
         flip: the Markup's permutation for a mirrored face.
+        cache: their canonical crops, or None to read photos each time.
     """
 
-    def __init__(self, crops: FreshCrops, *, augment: Augment, flip: Sequence[int]) -> None:
-        self.crops, self.augment, self.flip = crops, augment, flip
-        self.centre = Augment(crops.image_size)
+    def __init__(
+        self,
+        annotations: Sequence[Annotation],
+        *,
+        image_size: int,
+        padding: float,
+        augment: Augment,
+        flip: Sequence[int],
+        cache: CachedCrops | None = None,
+    ) -> None:
+        self.annotations, self.image_size, self.padding = annotations, image_size, padding
+        self.augment, self.flip, self.cache = augment, flip, cache
+        self.centre = Augment(image_size)
 
     def __len__(self) -> int:
-        return len(self.crops.annotations)
+        return len(self.annotations)
 
     def __getitem__(self, key: Key) -> Faces:
         index, seed = key
-        face = self.crops.annotations[index]
-        to_canonical = canonical_matrix(
-            face.box, image_size=self.crops.image_size, padding=self.crops.padding
-        )
+        face = self.annotations[index]
+        frame = {"image_size": self.image_size, "padding": self.padding}
+        to_canonical = canonical_matrix(face.box, **frame)
         augment = self.centre if seed is None else self.augment
         crop = augment(
-            self.crops.crop(index),
+            canonical_crop(face, **frame) if self.cache is None else self.cache(index),
             apply(to_canonical, face.keypoints),
             face.visible,
             face.occluded,
@@ -106,44 +119,73 @@ class FaceDataModule(pl.LightningDataModule):
         self.dataset, self.augment = dataset, augment
         self.image_size, self.batch_size, self.padding = image_size, batch_size, padding
         self.cache, self.workers, self.seed = cache, workers, seed
-        self.faces: dict[str, FaceCrops] = {}
+        self._annotations: dict[str, list[Annotation]] = {}
+        self._faces: dict[str, FaceCrops] = {}
+
+    def annotations(self, split: str) -> list[Annotation]:
+        """The faces of `train`, `val` or `test` in the order of their batches; none where the data has none.
+
+        Raises:
+            KeyposError: if the data cannot be read.
+        """
+        if split not in self._annotations:
+            self._annotations[split] = self.dataset.annotations(split)
+        return self._annotations[split]
+
+    def subsets(self, split: str) -> tuple[str, ...]:
+        """The subsets that the faces of a split count in, such as common, challenging, full."""
+        columns = zip_longest(*(face.subsets for face in self.annotations(split)))
+        return tuple(dict.fromkeys(subset for column in columns for subset in column if subset))
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads the annotations of the splits that a stage needs: fit, validate or test; None for all.
+        """Prepares the splits that a stage needs: fit, validate or test; None for all.
 
         Raises:
             KeyposError: if a split is empty or a face is bad.
         """
         for split in _SPLITS[stage]:
-            if split not in self.faces:
-                self.faces[split] = self._read(split)
+            if split not in self._faces:
+                self._faces[split] = self._prepare(split)
 
     def train_dataloader(self) -> DataLoader[Faces]:
         """Training faces: shuffled and augmented anew each epoch."""
-        count = len(self.faces["train"])
-        sampler = TrainSampler(count, self.seed)
-        # A last batch of one face or two would upset BatchNorm.
+        sampler = TrainSampler(len(self._faces["train"]), self.seed)
+        # A last batch of a face or two would upset BatchNorm.
         return self._loader("train", sampler, drop_last=len(sampler) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Faces]:
         """Validation faces, in order."""
-        return self._loader("val", EvalSampler(len(self.faces["val"])))
+        return self._loader("val", EvalSampler(len(self._faces["val"])))
 
     def test_dataloader(self) -> DataLoader[Faces]:
         """Test faces, in order."""
-        return self._loader("test", EvalSampler(len(self.faces["test"])))
+        return self._loader("test", EvalSampler(len(self._faces["test"])))
 
-    def _read(self, split: str) -> FaceCrops:
-        annotations = self.dataset.annotations(split)
-        if not annotations:
+    def _prepare(self, split: str) -> FaceCrops:
+        faces = self.annotations(split)
+        if not faces:
             cause = f"holds no faces for the split {split!r}"
-            raise KeyposError(self.dataset.name, cause, "add the files of that split, or choose other data")
-        crops = FreshCrops(annotations, self.image_size, self.padding)
-        return FaceCrops(crops, augment=self.augment, flip=self.dataset.markup.flip)
+            raise KeyposError(
+                f"data={self.dataset.name}", cause, "add the files of that split, or choose other data"
+            )
+        frame = {"image_size": self.image_size, "padding": self.padding}
+        cache = None if self.cache is None else self._open_cache(self.cache, split, **frame)
+        return FaceCrops(faces, **frame, augment=self.augment, flip=self.dataset.markup.flip, cache=cache)
+
+    def _open_cache(self, folder: str | Path, split: str, **frame: Any) -> CachedCrops:
+        """Rank 0 makes the cache while the others wait; on machines of their own they make it afterwards."""
+        rank, world = rank_and_world()
+        if rank > 0:
+            torch.distributed.barrier()
+        name, workers = f"{self.dataset.name}-{split}", max(self.workers, 1)
+        crops = cache_crops(folder, name, self.annotations(split), **frame, workers=workers)
+        if rank == 0 and world > 1:
+            torch.distributed.barrier()
+        return crops
 
     def _loader(self, split: str, sampler: Sampler[Key], *, drop_last: bool = False) -> DataLoader[Faces]:
-        return DataLoader(
-            self.faces[split],
+        return _Loader(
+            self._faces[split],
             batch_size=self.batch_size,
             sampler=sampler,
             drop_last=drop_last,
@@ -152,7 +194,20 @@ class FaceDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
             worker_init_fn=_start_worker,
+            generator=torch.Generator().manual_seed(
+                self.seed
+            ),  # spares the global one: dropout stays as it was
         )
+
+
+class _Loader(DataLoader[Faces]):
+    """Starts to fetch with the first batch asked for, when Lightning has told the sampler its epoch.
+
+    A resumed run would otherwise begin with the batches of epoch 0 where there are workers.
+    """
+
+    def __iter__(self) -> Iterator[Faces]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 def _start_worker(worker: int) -> None:

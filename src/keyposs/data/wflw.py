@@ -1,5 +1,7 @@
 """WFLW in its official layout (https://wywu.github.io/projects/LAB/WFLW.html)."""
 
+import logging
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ from keyposs.data.split import hold_out
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_98
 from keyposs.types import Annotation
+
+_log = logging.getLogger(__name__)
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 """The flags of a line, in order; each names a test subset."""
@@ -42,9 +46,19 @@ class Wflw:
         """The faces of `train`, `val` or `test`.
 
         Raises:
-            KeyposError: if the list is missing, or if a face is bad and not to be skipped.
+            KeyposError: if the root holds no lists, or if a face is bad and not to be skipped.
         """
-        path = self._find_list("test" if split == "test" else "train")
+        return self._read("test") if split == "test" else self._train_and_val[split == "val"]
+
+    @cached_property
+    def _train_and_val(self) -> tuple[list[Annotation], list[Annotation]]:
+        return hold_out(self._read("train"))
+
+    def _read(self, split: str) -> list[Annotation]:
+        path = self._find_lists().get(split)
+        if path is None:
+            _log.warning("wflw: the list of the split %s is not there", split)
+            return []
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         sources = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
@@ -52,16 +66,18 @@ class Wflw:
             return self._face(path, *source, test=split == "test")
 
         photos = (self.root / "WFLW_images").is_dir()
-        faces = gather(sources, face, bad_faces=self.bad_faces, photos=photos)
-        return faces if split == "test" else hold_out(faces)[split == "val"]
+        return gather(sources, face, bad_faces=self.bad_faces, photos=photos)
 
-    def _find_list(self, split: str) -> Path:
-        file = Path(_LISTS, f"list_98pt_rect_attr_{split}.txt")
-        for folder in (self.root / "WFLW_annotations", self.root):
-            if (folder / file).is_file():
-                return folder / file
-        remedy = "set data.root to the folder that holds WFLW_annotations and WFLW_images"
-        raise KeyposError(self.root / "WFLW_annotations" / file, "the list is missing", remedy)
+    def _find_lists(self) -> dict[str, Path]:
+        folders = (self.root / _LISTS, self.root / "WFLW_annotations" / _LISTS)
+        named = [
+            (s, folder / f"list_98pt_rect_attr_{s}.txt") for folder in folders for s in ("train", "test")
+        ]
+        paths = {split: path for split, path in named if path.is_file()}
+        if not paths:
+            remedy = "set data.root to the folder that holds WFLW_annotations and WFLW_images"
+            raise KeyposError(self.root, f"holds no WFLW_annotations/{_LISTS}", remedy)
+        return paths
 
     def _face(self, path: Path, number: int, line: str, *, test: bool) -> Annotation:
         source, remedy = f"{path}:{number}", "fetch the list again, or set data.bad_faces=skip"
