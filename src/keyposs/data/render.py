@@ -45,5 +45,5 @@ def expose(canvas: Canvas, rng: np.random.Generator) -> Photo:
     blur = rng.choice([0.35, rng.uniform(0.4, 0.9), rng.uniform(0.9, 1.8)], p=[0.5, 0.38, 0.12])
     photo = cv2.GaussianBlur(photo, (0, 0), float(blur))
     strength = rng.choice([1.5, rng.uniform(2, 5), rng.uniform(5, 12)], p=[0.5, 0.38, 0.12])
-    noise = rng.standard_normal((SIZE, SIZE, 3), dtype=np.float32)
+    noise = rng.standard_normal((SIZE, SIZE, 1), dtype=np.float32)
     return np.clip(photo + np.float32(strength) * noise + 0.5, 0, 255).astype(np.uint8)

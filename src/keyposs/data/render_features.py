@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from keyposs.data.render_hair import CLOTH
 from keyposs.data.render_look import Look
 from keyposs.data.render_paint import Canvas, colour, ellipse, fill, inside, shade, stroke
 from keyposs.data.render_scene import Scene
@@ -119,7 +120,7 @@ def _brow(canvas: Canvas, scene: Scene, look: Look, side: int, rng: np.random.Ge
     )
     body = np.vstack([line + up * thick[:, None], (line - up * thick[:, None])[::-1]])
     light = _light(scene, look, (0, -0.3, 1))
-    ink = (look.hair if look.style not in ("beanie", "veil") else colour(40, 30, 26)) * 0.55 * light
+    ink = (look.hair if look.style not in CLOTH else colour(40, 30, 26)) * 0.55 * light
     ink = np.minimum(ink, look.skin * 0.42 * light)
     fill(canvas, [body], ink, 0.55, 0.012 * unit)
     at = rng.integers(0, 30, 46)

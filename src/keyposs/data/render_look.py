@@ -56,6 +56,8 @@ class Look:
     iris: Float[np.ndarray, " 3"]
     lips: Float[np.ndarray, " 3"]
     style: str
+    parting: int  # side on which the hair is parted, -1 or 1
+    volume: float  # of the hair, 1 about average
     hairline: float  # height of the forehead, 1 about average
     beard: float  # 0 none, 0.3 stubble, 1 full
     moustache: float
@@ -86,9 +88,9 @@ def draw_look(key: Sequence[int]) -> Look:
     azimuth, height = rng.normal(0, 0.75), rng.uniform(-0.1, 0.95)
     light = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
     warm = rng.normal(0, 0.07)
-    lamp = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.62, 0.95)
-    ambient = np.array([1 - warm, 1, 1 + warm]) * rng.uniform(0.18, 0.45)
-    rose = np.array([1.0, 0.52, 0.52]) if not feminine else np.array([1.05, 0.36, 0.40])
+    lamp = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.70, 1.05)
+    ambient = np.array([1 - warm, 1, 1 + warm]) * rng.uniform(0.22, 0.48)
+    rose = np.array([0.98, 0.50, 0.55]) if not feminine else np.array([1.0, 0.34, 0.40])
     return Look(
         skin=skin,
         hair=hair,
@@ -96,6 +98,8 @@ def draw_look(key: Sequence[int]) -> Look:
         iris=colour(*_IRISES[rng.integers(0, 3 if tone > 3 else len(_IRISES))]),
         lips=rose * rng.uniform(0.85, 1.05),
         style=style,
+        parting=int(rng.choice([-1, 1])),
+        volume=float(rng.uniform(0.7, 1.4)),
         hairline=float(rng.normal(1, 0.08)),
         beard=beard,
         moustache=beard if rng.random() < 0.8 else 0.0,

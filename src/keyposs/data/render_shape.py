@@ -147,10 +147,17 @@ class Head:
         t = np.clip((y - mouth + 0.05) / 0.22, 0, 1)
         return y + self.drop * t * t * (3 - 2 * t)
 
-    def grid(
-        self, turns: Float[np.ndarray, " m"], rows: Float[np.ndarray, " n"]
-    ) -> Float[np.ndarray, "n m 3"]:
-        """The surface at angles around each slice (0 front, pi/2 the rim) and at parameters along the rows."""
+    def even_rows(self, count: int) -> Float[np.ndarray, " m"]:
+        """Parameters along the rows at which the outline advances evenly."""
+        steps = np.linalg.norm(np.diff(self.rows[:, :2], axis=0), axis=1)
+        length = np.concatenate([[0], np.cumsum(steps)])
+        return np.interp(np.linspace(0, length[-1], count), length, np.arange(len(length)))
+
+    def grid(self, turns: Float[np.ndarray, "*turns"], rows: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n m 3"]:
+        """The surface at angles around the slices, and at parameters along the rows.
+
+        Angles (0 in front, pi/2 at the rim) are the same for all rows, or of shape (n, m).
+        """
         width, y, rim, front, back = smooth(self.rows, rows).T[:, :, None]
         x = width * np.sin(turns)
         cos = np.cos(turns)
@@ -178,14 +185,10 @@ class Head:
         """The jaw points: where each slice is widest as seen, but not behind its rim."""
         jaw = np.arange(_FIRST_JAW_ROW, len(self.rows), dtype=float)
         width, _, rim, front, _ = self.rows[_FIRST_JAW_ROW:].T
-        sides = []
-        for sign in (-1, 1):
-            turn = np.arctan2(width * np.cos(yaw), sign * np.sin(yaw) * (front - rim))
-            turn = sign * np.minimum(turn, np.pi / 2)
-            sides.append(
-                np.stack([self.grid(turn[i : i + 1], jaw[i : i + 1])[0, 0] for i in range(len(jaw))])
-            )
-        return np.vstack([sides[0], sides[1][-2::-1]])
+        sides = np.array([-1, 1])
+        turns = np.arctan2((width * np.cos(yaw))[:, None], np.outer(np.sin(yaw) * (front - rim), sides))
+        outline = self.grid(sides * np.minimum(turns, np.pi / 2), jaw)
+        return np.vstack([outline[:, 0], outline[-2::-1, 1]])
 
 
 def shape_head(person: Person, expression: Expression) -> Head:

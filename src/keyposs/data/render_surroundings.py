@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from keyposs.data.render_hair import LONG
 from keyposs.data.render_look import Look
 from keyposs.data.render_paint import Canvas, colour, ellipse, fill, shade, stroke
 from keyposs.data.render_scene import Scene
@@ -14,13 +15,13 @@ from keyposs.data.render_skin import light_on
 def paint_back(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:
     """Background, hair behind the neck, body and ears."""
     _background(canvas, rng)
-    if look.style in ("long", "long fringe", "veil"):
+    if look.style in LONG:
         _curtain(canvas, scene, look, rng)
     if look.style == "bun":
         bun = scene.project(np.array([[0.0, -1.62, -1.0]]))[0, :2]
         fill(canvas, [ellipse(bun, 0.36 * scene.scale, 0.3 * scene.scale)], look.hair * look.ambient * 1.5)
     _body(canvas, scene, look, rng)
-    if look.style not in ("long", "long fringe", "veil"):
+    if look.style not in LONG:
         for side in (-1, 1):
             _ear(canvas, scene, look, side)
 
