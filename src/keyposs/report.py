@@ -128,7 +128,7 @@ def _errors(run: Path, rows: Sequence[Row]) -> list[str]:
     arrays = {decoder: np.array(of_faces) for decoder, of_faces in errors.items()}
     title = f"{row['data']} {row['split']}, {len(next(iter(errors.values()), []))} faces"
     figure = plots.ced_figure(arrays, threshold=row["threshold"], norm=row["norm"], title=title)
-    viz.save(run / "plots" / "ced.png", viz.draw(figure))
+    viz.save(run / "plots" / "ced.png", plots.draw(figure))
     return ["## Cumulative error", "![share of faces by error](plots/ced.png)"]
 
 
@@ -146,7 +146,7 @@ def _training(run: Path, rows: Sequence[Row]) -> list[str]:
         if key.startswith("val/nme/")
     }
     figure = plots.training_figure(loss, errors, norm=rows[0]["norm"])
-    viz.save(run / "plots" / "training.png", viz.draw(figure))
+    viz.save(run / "plots" / "training.png", plots.draw(figure))
     return ["## Training", "![loss and error by epoch](plots/training.png)"]
 
 
