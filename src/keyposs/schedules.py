@@ -20,7 +20,7 @@ def cosine(step: int, steps: int, steps_per_epoch: int, *, warmup: float = 5, fi
     return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
 
 
-def steps(
+def multi_step(
     step: int,
     steps: int,
     steps_per_epoch: int,
@@ -31,7 +31,7 @@ def steps(
 ) -> float:
     """Linear warm-up, then a factor `gamma` at each of the `milestones`, in epochs (KeyPosS: 40 and 55).
 
-    >>> [round(steps(epoch * 10, 600, 10, warmup=0), 3) for epoch in (0, 39, 40, 55)]
+    >>> [round(multi_step(epoch * 10, 600, 10, warmup=0), 3) for epoch in (0, 39, 40, 55)]
     [1.0, 1.0, 0.1, 0.01]
     """
     start = _warmup_steps(steps, steps_per_epoch, warmup)

@@ -1,0 +1,91 @@
+import math
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyposs.codecs import DistanceMap
+from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
+from keyposs.errors import KeyposError
+from keyposs.grid import Grid
+from keyposs.losses import awing, huber
+
+SIZES = [64, 32, 16, 8, 4]
+
+
+def codec(size: int, **options: object) -> DistanceMap:
+    return DistanceMap(Grid(256, size), {"multilateration": multilateration}, **options)  # type: ignore[arg-type]
+
+
+@given(st.sampled_from(SIZES), st.floats(-40, 300), st.floats(-40, 300), st.floats(0.7, 4))
+def test_unbiased_by_the_formula(size: int, x: float, y: float, sigma: float) -> None:
+    heatmap = codec(size, sigma=sigma).encode(torch.tensor([[[x, y]]], dtype=torch.float64))[0, 0]
+    stride = 256 / size
+    i, j = size // 3, size - 1  # a cell: column i, row j
+    dx, dy = i - ((x + 0.5) / stride - 0.5), j - ((y + 0.5) / stride - 0.5)
+    assert heatmap[j, i].item() == pytest.approx(math.exp(-(dx**2 + dy**2) / (2 * sigma**2)), rel=1e-9, abs=1e-300)
+
+
+@given(st.sampled_from(SIZES), st.floats(0, 255), st.floats(0, 255), st.sampled_from([1.5, 2.0]))
+def test_biased_by_a_loop(size: int, x: float, y: float, sigma: float) -> None:
+    heatmap = codec(size, sigma=sigma, unbiased=False).encode(torch.tensor([[[x, y]]], dtype=torch.float64))[0, 0]
+    cells = [math.floor((v + 0.5) * size / 256 - 0.5 + 0.5) for v in (x, y)]
+    for j in range(size):
+        for i in range(0, size, 7):
+            dx, dy = i - cells[0], j - cells[1]
+            inside = max(abs(dx), abs(dy)) <= 3 * sigma
+            expected = math.exp(-(dx**2 + dy**2) / (2 * sigma**2)) if inside else 0.0
+            assert heatmap[j, i].item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_point_just_off_the_crop_is_not_moved_onto_it(size: int) -> None:
+    grid = Grid(256, size)
+    decoders = {"multilateration": multilateration, "gauss_newton": gauss_newton, "pseudorange": pseudorange}
+    off = DistanceMap(grid, decoders)
+    keypoints = torch.tensor([[[-0.45 * grid.stride, 100.0], [255.4, 255.4], [128.0, -0.5]]])
+    for points, _ in off.decode(off.encode(keypoints)).values():
+        assert torch.allclose(points, keypoints, atol=1e-3 * grid.stride)
+
+
+def test_biased_encoding_loses_the_sub_cell_position() -> None:
+    lossy = codec(16, unbiased=False)
+    keypoints = torch.tensor([[[100.0, 60.0]]])
+    points, _ = lossy.decode(lossy.encode(keypoints))["multilateration"]
+    cell = lossy.grid.to_cells(points)
+    assert torch.allclose(cell, cell.round(), atol=1e-3)
+
+
+def test_loss_of_the_target_is_zero_and_masks_by_visibility() -> None:
+    for loss in (huber, awing):
+        part = codec(8, loss=loss)
+        target = part.encode(torch.tensor([[[30.0, 40.0], [90.0, 200.0]]]))
+        output = target.clone()
+        output[0, 1] += 1
+        visible = torch.tensor([[True, False]])
+        assert part.loss(output, target, visible).item() == 0
+        assert part.loss(output, target, ~visible).item() > 0
+
+
+def test_loss_is_computed_in_float32_under_half_precision() -> None:
+    part = codec(8)
+    target = part.encode(torch.tensor([[[30.0, 40.0]]]))
+    assert part.loss(target.half(), target, torch.ones(1, 1, dtype=torch.bool)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])
+def test_sigma_must_be_positive(sigma: float) -> None:
+    with pytest.raises(KeyposError, match=r"codec.sigma=.* is not a positive number of cells"):
+        codec(8, sigma=sigma)
+
+
+def test_a_kernel_larger_than_the_map_is_an_error_at_config_time() -> None:
+    with pytest.raises(KeyposError, match=r"decoder.wide: cannot read maps of heatmap_size=4 .*kernel=5"):
+        DistanceMap(Grid(256, 4), {"one_hot": one_hot, "wide": partial(multilateration, kernel=5)})
+
+
+def test_no_decoder() -> None:
+    with pytest.raises(KeyposError, match="no decoder is chosen"):
+        DistanceMap(Grid(256, 4), {})
