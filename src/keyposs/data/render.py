@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from keyposs.data.render_background import paint_background
+from keyposs.data.render_body import paint_body, paint_near_ear
 from keyposs.data.render_features import paint_features
+from keyposs.data.render_front import paint_front
 from keyposs.data.render_look import draw_look
 from keyposs.data.render_paint import Canvas
 from keyposs.data.render_scene import SIZE, draw_scene, random_stream
 from keyposs.data.render_skin import paint_head
-from keyposs.data.render_surroundings import paint_back, paint_front
 from keyposs.types import Photo
 
 
@@ -31,8 +33,10 @@ def paint_face(key: Sequence[int], rng: np.random.Generator) -> Canvas:
     """The scene in linear light, before the camera's blur and noise."""
     scene, look = draw_scene(key), draw_look(key)
     canvas = np.empty((SIZE, SIZE, 3), np.float32)
-    paint_back(canvas, scene, look, rng)
+    paint_background(canvas, rng)
+    paint_body(canvas, scene, look, rng)
     paint_head(canvas, scene, look, rng)
+    paint_near_ear(canvas, scene, look)
     paint_features(canvas, scene, look, rng)
     paint_front(canvas, scene, look, rng)
     return canvas

@@ -47,7 +47,10 @@ def hair_margin(
 
 
 def hair_lift(
-    look: Look, surface: Float[np.ndarray, "n m 3"], margin: Float[np.ndarray, "n m"], lumps: Float[np.ndarray, "n m"]
+    look: Look,
+    surface: Float[np.ndarray, "n m 3"],
+    margin: Float[np.ndarray, "n m"],
+    lumps: Float[np.ndarray, "n m"],
 ) -> Float[np.ndarray, "n m 3"]:
     """The surface with the hair's thickness laid on."""
     if look.style == "bald":

@@ -27,7 +27,9 @@ def noise(rng: np.random.Generator, vertices: tuple[int, int], rows: int, column
 def surface_normals(seen: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     """Unit normals of a surface in the photo's frame, outwards."""
     down, across = np.gradient(seen, axis=0), np.gradient(seen, axis=1)
-    normal = np.stack([across[..., i - 2] * down[..., i - 1] - across[..., i - 1] * down[..., i - 2] for i in range(3)], -1)
+    normal = np.stack(
+        [across[..., i - 2] * down[..., i - 1] - across[..., i - 1] * down[..., i - 2] for i in range(3)], -1
+    )
     return normal / (np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9)
 
 

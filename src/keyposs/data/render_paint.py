@@ -14,7 +14,6 @@ Canvas = Float[np.ndarray, "h w 3"]
 Contour = Float[np.ndarray, "n 2"]
 Colour = Float[np.ndarray, "3"]
 
-_FINE = 4  # subpixels along a pixel
 _SHIFT = 4  # fractional bits of cv2's drawing
 
 
@@ -30,10 +29,10 @@ def _window(canvas: Canvas, contours: Sequence[Contour], margin: float) -> tuple
     return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
 
-def _fine(contour: Contour, window: tuple[slice, slice]) -> np.ndarray:
-    """Contour in the subpixels of a window, in cv2's fixed point."""
+def _fine(contour: Contour, window: tuple[slice, slice], parts: int) -> np.ndarray:
+    """Contour in the subpixels of a window, so many along a pixel, in cv2's fixed point."""
     corner = np.array([window[1].start, window[0].start])
-    return np.round(((contour - corner + 0.5) * _FINE - 0.5) * 2**_SHIFT).astype(np.int32)
+    return np.round(((contour - corner + 0.5) * parts - 0.5) * 2**_SHIFT).astype(np.int32)
 
 
 def _stencil(
@@ -44,14 +43,17 @@ def _stencil(
     if window is None:
         return None
     rows, columns = (s.stop - s.start for s in window)
-    mask = np.zeros((rows * _FINE, columns * _FINE), np.uint8)
-    fine = [_fine(contour, window) for contour in contours]
+    parts = 1 if blur > 2 else 2 if max(rows, columns) > 110 else 4
+    mask = np.zeros((rows * parts, columns * parts), np.uint8)
+    fine = [_fine(contour, window, parts) for contour in contours]
     if width is None:
         for contour in fine:
             cv2.fillPoly(mask, [contour], 255, shift=_SHIFT)
     else:
-        cv2.polylines(mask, fine, False, 255, max(round(width * _FINE), 1), cv2.LINE_8, _SHIFT)
-    cover = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        cv2.polylines(mask, fine, False, 255, max(round(width * parts), 1), cv2.LINE_8, _SHIFT)
+    if parts > 1:
+        mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
+    cover = mask.astype(np.float32) / 255
     if blur > 0:
         cover = cv2.GaussianBlur(cover, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
     return cover[..., None], window

@@ -153,7 +153,9 @@ class Head:
         length = np.concatenate([[0], np.cumsum(steps)])
         return np.interp(np.linspace(0, length[-1], count), length, np.arange(len(length)))
 
-    def grid(self, turns: Float[np.ndarray, "*turns"], rows: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n m 3"]:
+    def grid(
+        self, turns: Float[np.ndarray, "*turns"], rows: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n m 3"]:
         """The surface at angles around the slices, and at parameters along the rows.
 
         Angles (0 in front, pi/2 at the rim) are the same for all rows, or of shape (n, m).
@@ -231,7 +233,7 @@ def _place_nose(rest: Float[np.ndarray, "68 2"], person: Person) -> None:
 def _place_lips(rest: Float[np.ndarray, "68 2"], person: Person, expression: Expression) -> None:
     lips = rest[_LIPS]
     line, smile = 0.80, expression.smile
-    lips[:, 1] = line + (lips[:, 1] - line) * (1 + 0.18 * person.lips) * (1 - 0.15 * max(smile, 0))
+    lips[:, 1] = line + (lips[:, 1] - line) * (1 + 0.14 * person.lips) * (1 - 0.15 * max(smile, 0))
     lips[:, 0] *= (1 + 0.06 * person.mouth_width) * (1 + 0.16 * smile if smile > 0 else 1 + 0.10 * smile)
     lips[:, 0] *= 1 - 0.18 * expression.open
     lips[:, 1] -= 0.09 * smile * (np.abs(lips[:, 0]) / 0.33) ** 2 - 0.01 * smile

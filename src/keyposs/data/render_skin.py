@@ -9,7 +9,7 @@ from keyposs.data.render_mesh import finer, noise, splat, surface_normals
 from keyposs.data.render_paint import Canvas
 from keyposs.data.render_scene import Scene
 
-_ROWS, _TURNS = 112, 112
+_ROWS, _TURNS = 100, 100
 _BACK = np.radians(150)
 
 Field = Float[np.ndarray, "n m"]
@@ -29,10 +29,14 @@ def paint_head(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generato
     seen = scene.project(hair_lift(look, surface, margin, lumps))
     normals = surface_normals(seen)
     light = light_on(look, normals)
-    albedo = finer(_skin(scene, look, x, y)) * (1 + 0.02 * strands[..., None] * look.age)
-    albedo = _with_beard(albedo, look, finer(_beard(scene, look, x, y)), strands)
+    shadow = 1 - 0.35 * np.exp(-((np.minimum(margin, 0) / 0.07) ** 2))[..., None]
+    albedo = finer(_skin(scene, look, x, y) * shadow)
+    if look.beard:
+        albedo = _with_beard(albedo, look, finer(_beard(scene, look, x, y)), strands)
     if look.style != "bald":
-        albedo = _with_hair(albedo, look, finer(margin), finer(hair_shine(look, normals)), strands)
+        tuft = 0.08 if "fringe" in look.style else 0.045
+        ragged = finer(np.interp(np.abs(turns), [0.7, 1.1], [tuft, 0.012])[None])[:1]
+        albedo = _with_hair(albedo, look, finer(margin), finer(hair_shine(look, normals)), strands, ragged)
     splat(canvas, seen, normals, albedo * finer(light))
 
 
@@ -47,18 +51,17 @@ def light_on(look: Look, normals: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray
     return look.ambient * sky + look.lamp * diffuse + look.shine * glance[..., None]
 
 
-def _with_hair(albedo: np.ndarray, look: Look, margin: Field, shine: Field, strands: Field) -> np.ndarray:
+def _with_hair(
+    albedo: np.ndarray, look: Look, margin: Field, shine: Field, strands: Field, raggedness: np.ndarray
+) -> np.ndarray:
     cloth = look.style in CLOTH
-    ragged = 0.0 if cloth else 0.075 if "fringe" in look.style else 0.045
-    cover = np.clip(0.5 + (margin + ragged * strands) / (0.02 if cloth else 0.08), 0, 1)[..., None]
+    ends = margin if cloth else margin + raggedness * strands
+    cover = np.clip(0.5 + ends / (0.02 if cloth else 0.08), 0, 1)[..., None]
     hair = look.hair.astype(np.float32) * (shine * (1 + (0.05 if cloth else 0.38) * strands))[..., None]
-    shadow = 1 - 0.35 * np.exp(-((np.minimum(margin, 0) / 0.07) ** 2))[..., None]
-    return albedo * shadow + cover * (hair - albedo * shadow)
+    return albedo + cover * (hair - albedo)
 
 
 def _with_beard(albedo: np.ndarray, look: Look, beard: Field, strands: Field) -> np.ndarray:
-    if not look.beard:
-        return albedo
     cover = np.clip(beard * (1 + 0.6 * strands), 0, 0.92)[..., None]
     ink = look.hair.astype(np.float32) if look.style not in CLOTH else np.float32([0.02, 0.014, 0.01])
     return albedo + cover * (np.minimum(ink * 0.8 * (1 + 0.35 * strands)[..., None], albedo * 0.6) - albedo)
@@ -96,5 +99,5 @@ def _beard(scene: Scene, look: Look, x: Field, y: Field) -> Field:
     cheek = cheek * np.clip((side - 0.24) / 0.14, 0, 1)
     chin = np.clip((y - mouth - 0.20) / 0.08, 0, 1)
     height = (y - (base + mouth) / 2 - 0.02 - 0.25 * side**2) / 0.065
-    lip = np.exp(-(((side - 0.12) / 0.2) ** 4)) * np.exp(-(height**4))
+    lip = np.exp(-np.square(np.square((side - 0.12) / 0.2)) - np.square(np.square(height)))
     return np.maximum(look.beard * np.maximum(cheek, chin), look.moustache * lip)
