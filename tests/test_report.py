@@ -48,7 +48,11 @@ def run(tmp_path):
         "macs": 299000000,
         "seconds": 3723.0,
     }
-    facts |= {"hardware": "2 CPU threads", "command": "python -m keyposs.train data=300w", "latency": None}
+    facts |= {
+        "hardware": "2 CPU threads",
+        "command": "python -m keyposs.train data=300w",
+        "latency_ms": 12.34,
+    }
     (path / "run.json").write_text(json.dumps(facts | {"config": {"seed": 0}}))
     faces = [
         [f"lfpw/{split}{i}", split, "common", decoder, 100.0, 0.02 * (i + 1), 3.5, 4.5]
@@ -85,7 +89,8 @@ def test_the_report_tells_the_run_and_every_link_leads_to_a_picture(run):
         "`python -m keyposs.train data=300w`",
     ):
         assert fact in text
-    assert "latency" not in text
+    assert "- latency: 12.3 ms a face\n" in text
+    assert "epochs" not in text
     assert "test common: 5 faces" in text
     assert "val all: 3 faces" in text
     assert set(links(text)) == {
@@ -136,7 +141,7 @@ def test_what_is_missing_leaves_its_section_out(run, missing, gone):
     (run / missing).rename(run / "elsewhere")
     text = report.write_report(run).read_text()
     assert gone not in text
-    assert "## Results" in text
+    assert "## Results on test" in text
 
 
 def test_an_unfinished_run_is_an_error_that_says_how_to_finish(run):

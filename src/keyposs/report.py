@@ -41,10 +41,10 @@ def write_report(run: Path) -> Path:
     """
     rows = read_results(run)
     facts = _read_json(run / "run.json") if (run / "run.json").exists() else {}
-    title = f"# {rows[0]['data']} at heatmap size {rows[0]['heatmap_size']}"
     splits = dict.fromkeys(row["split"] for row in rows)
-    tables = [markdown_table([row for row in rows if row["split"] == split]) for split in splits]
-    sections = [title, _facts(rows, facts), "## Results", *tables]
+    sections = [f"# {rows[0]['data']} at heatmap size {rows[0]['heatmap_size']}", _facts(rows, facts)]
+    for split in splits:
+        sections += [f"## Results on {split}", markdown_table([row for row in rows if row["split"] == split])]
     sections += _errors(run, rows) + _training(run, rows) + _pictures(run)
     write_text(run / "report.md", "\n\n".join(sections) + "\n")
     return run / "report.md"
@@ -88,7 +88,7 @@ def _facts(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
         "method": f"{rows[0]['method']}, {rows[0]['encoding']}",
         "parameters": _scaled(facts.get("parameters"), 1e6, "M"),
         "MACs": _scaled(facts.get("macs"), 1e9, "G"),
-        "latency": facts.get("latency"),
+        "latency": f"{facts['latency_ms']:.1f} ms a face" if "latency_ms" in facts else None,
         "epochs": facts.get("epochs"),
         "time": _clock(facts.get("seconds")),
         "hardware": facts.get("hardware"),
@@ -96,7 +96,8 @@ def _facts(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
         "version": facts.get("version"),
         "commit": facts.get("commit"),
         "torch": facts.get("torch"),
-        "command": f"`{facts['command']}`" if facts.get("command") else None,
+        "checkpoint": facts.get("checkpoint"),
+        "command": f"`{facts['command']}`" if "command" in facts else None,
     }
     return "\n".join(f"- {name}: {value}" for name, value in known.items() if value is not None)
 
