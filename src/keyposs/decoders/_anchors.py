@@ -13,8 +13,8 @@ from torch import Tensor
 
 from keyposs.types import Heatmaps, Points, Scores
 
-OFF_MAP = 2.0
-"""A landmark is believed up to this many sigmas off its map."""
+OFF_MAP = 1.0
+"""A landmark is believed up to this many sigmas off the border of its map."""
 
 
 class Peak(NamedTuple):
@@ -139,7 +139,8 @@ def squared_ranges(window: Window, peak: Peak, sigma: float, kernel: int) -> Flo
     noise) counts as the lowest possible: its range is wrong, but stays bounded.
     """
     step = kernel - 1
-    furthest = step**2 + 2 * OFF_MAP * sigma * step + (step + 0.5) ** 2
+    off = 0.5 + OFF_MAP * sigma  # beyond the centre of a border cell
+    furthest = 2 * ((off + step) ** 2 - off**2)  # on both axes: the corner of the map
     floor = math.exp(-furthest / (2 * sigma**2))
     relative = window.responses / torch.where(peak.value > 0, peak.value, 1.0)[..., None]
     return -2 * sigma**2 * relative.clamp_min(max(floor, 1e-30)).log()  # 1e-30: a tiny sigma's floor is 0

@@ -17,23 +17,24 @@ def _residuals(
     return ((anchors - point[..., None, :]) ** 2).sum(-1) - squared
 
 
-def _damped_step(
+def _step(
     point: Float[Tensor, "*batch 2"],
     anchors: Float[Tensor, "*batch n 2"],
     squared: Float[Tensor, "*batch n"],
     weight: Float[Tensor, "*batch n"],
     damping: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch 2"]:
-    """`-(J^T W J + damping I)^-1 J^T W e`, 2 x 2 in closed form; `damping > 0` keeps it regular."""
+    """`-(J^T W J + 4 damping I)^-1 J^T W e`, 2 x 2 in closed form; 0 where singular."""
     toward = point[..., None, :] - anchors  # J = 2 (x - a)
     error = weight * _residuals(point, anchors, squared)
     gx, gy = (toward * error[..., None]).sum(-2).unbind(-1)
     weighted = toward * weight[..., None]
-    Hxx, Hyy = (weighted * toward).sum(-2).unbind(-1)
+    Hxx, Hyy = ((weighted * toward).sum(-2) + damping[..., None]).unbind(-1)
     Hxy = (weighted[..., 0] * toward[..., 1]).sum(-1)
-    Hxx, Hyy = Hxx + damping, Hyy + damping
     det = Hxx * Hyy - Hxy * Hxy
-    return -torch.stack((Hyy * gx - Hxy * gy, Hxx * gy - Hxy * gx), -1) / (2 * det[..., None])
+    regular = det > 1e-12
+    step = -torch.stack((Hyy * gx - Hxy * gy, Hxx * gy - Hxy * gx), -1) / 2
+    return torch.where(regular[..., None], step / torch.where(regular, det, 1.0)[..., None], 0.0)
 
 
 def _minimise(
@@ -46,7 +47,7 @@ def _minimise(
     damping = torch.ones_like(squared[..., 0])
     cost = (weight * _residuals(point, anchors, squared) ** 2).sum(-1)
     for _ in range(_STEPS):
-        tried = point + _damped_step(point, anchors, squared, weight, damping)
+        tried = point + _step(point, anchors, squared, weight, damping)
         new = (weight * _residuals(tried, anchors, squared) ** 2).sum(-1)
         better = new < cost
         point = torch.where(better[..., None], tried, point)
@@ -55,7 +56,19 @@ def _minimise(
     return point
 
 
-def gauss_newton(heatmaps: Heatmaps, *, sigma: float = 2.0, anchors: int = 10) -> tuple[Points, Scores]:
+def _with_gradient(
+    point: Float[Tensor, "*batch 2"],
+    anchors: Float[Tensor, "*batch n 2"],
+    squared: Float[Tensor, "*batch n"],
+    weight: Float[Tensor, "*batch n"],
+) -> Float[Tensor, "*batch 2"]:
+    """The minimum, with its derivative by the implicit function theorem: that of a Newton step there."""
+    curvature = (weight * _residuals(point, anchors, squared)).sum(-1) / 2
+    step = _step(point, anchors, squared, weight, curvature.detach())
+    return point + (step - step.detach())
+
+
+def gauss_newton(heatmaps: Heatmaps, *, sigma: float = 2.0, anchors: int = 12) -> tuple[Points, Scores]:
     """Read the minimum of `sum_i (|a_i - x|^2 - d_i^2)^2` over the map's largest cells.
 
     The solver that the reference code of KeyPosS runs (its `topK` variant): the anchors are the largest cells
@@ -86,7 +99,8 @@ def gauss_newton(heatmaps: Heatmaps, *, sigma: float = 2.0, anchors: int = 10) -
     x, y = index % w - peak.x[..., None], index // w - peak.y[..., None]
     weight = (largest > 0).to(largest.dtype) / anchors
     squared = -2 * sigma**2 * torch.where(largest > 0, largest, 1.0).log()
-    point = _minimise(torch.stack((x, y), -1).to(largest.dtype), squared, weight)
+    cells = torch.stack((x, y), -1).to(largest.dtype)
+    point = _with_gradient(_minimise(cells, squared.detach(), weight), cells, squared, weight)
     reach = OFF_MAP * sigma
     x = (peak.x + point[..., 0]).clamp(-0.5 - reach, w - 0.5 + reach)
     y = (peak.y + point[..., 1]).clamp(-0.5 - reach, h - 0.5 + reach)
