@@ -63,7 +63,7 @@ def run(tmp_path):
     head = ["name", "split", "subsets", "decoder", "norm", "nme", "x0", "y0"]
     write_csv(path / "predictions.csv", head, faces)
     lines = [[0, 1, 4.0, "", ""], [0, 2, 2.0, "", ""], [0, 2, "", 20.0, 15.0], [1, 4, 1.0, "", ""]]
-    lines += [[1, 4, "", 10.0, 7.5], [2, 4, "", 99.0, 99.0]]
+    lines += [["1.0", 4, "", 10.0, 7.5], [2, 4, "", 99.0, 99.0]]
     head = ["epoch", "step", "train/loss", "val/nme/one_hot", "val/nme/multilateration"]
     write_csv(path / "metrics.csv", head, lines)
     for name in ("overlays_val", "distance_maps_test", "faces"):

@@ -155,8 +155,8 @@ def _curve(lines: Sequence[Mapping[str, str]], key: str) -> plots.Curve:
     """The mean of a logged value in each epoch, the first of which is 1."""
     values: dict[int, list[float]] = defaultdict(list)
     for line in lines:
-        if line.get(key) and line.get("epoch"):
-            values[int(line["epoch"]) + 1].append(float(line[key]))
+        if line.get(key) and line.get("epoch"):  # a resumed run has "3.0" for "3"
+            values[int(float(line["epoch"])) + 1].append(float(line[key]))
     return {epoch: float(np.mean(of_epoch)) for epoch, of_epoch in sorted(values.items())}
 
 
