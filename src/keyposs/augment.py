@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float
 from keyposs.crop import apply, canonical_size
 from keyposs.types import Matrix, Photo
 
+Real = float | int
+"""A yaml may say 1 for 1.0."""
+
 
 class Augmented(NamedTuple):
     """A changed crop and what is known about it."""
@@ -46,16 +49,16 @@ class Augment:
         self,
         image_size: int,
         *,
-        rotation: float = 0,
-        scale: Sequence[float] = (1, 1),
-        shift: float = 0,
-        flip: float = 0,
-        colour: float = 0,
-        blur: float = 0,
-        noise: float = 0,
-        grey: float = 0,
-        jpeg: float = 0,
-        occlusion: float = 0,
+        rotation: Real = 0,
+        scale: Sequence[Real] = (1, 1),
+        shift: Real = 0,
+        flip: Real = 0,
+        colour: Real = 0,
+        blur: Real = 0,
+        noise: Real = 0,
+        grey: Real = 0,
+        jpeg: Real = 0,
+        occlusion: Real = 0,
     ) -> None:
         self.image_size = image_size
         fraction = shift * image_size / canonical_size(image_size)
@@ -107,7 +110,7 @@ class Augment:
 
 
 def _appearance(
-    colour: float, blur: float, noise: float, grey: float, jpeg: float, occlusion: float
+    colour: Real, blur: Real, noise: Real, grey: Real, jpeg: Real, occlusion: Real
 ) -> list[A.BasicTransform | A.BaseCompose]:
     """What changes pixels and leaves points where they are."""
     return [

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from keyposs.types import Matrix, Photo
 
@@ -66,7 +66,7 @@ def invert(matrix: Matrix) -> Matrix:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def warp(photo: Photo, matrix: Matrix, size: int) -> Photo:
+def warp(photo: Photo, matrix: Matrix, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """Resamples a photo into a crop of `size` pixels; outside the photo it is black.
 
     Where the crop is smaller than half the photo's scale, whole blocks of pixels are averaged first, so that
@@ -78,7 +78,9 @@ def warp(photo: Photo, matrix: Matrix, size: int) -> Photo:
     return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _average(photo: Photo, matrix: Matrix, size: int, shrink: int) -> tuple[Photo, Matrix]:
+def _average(
+    photo: Photo, matrix: Matrix, size: int, shrink: int
+) -> tuple[UInt8[np.ndarray, "rows columns 3"], Matrix]:
     """The part of the photo that the crop sees, averaged over blocks of shrink x shrink, and its matrix."""
     corners = apply(invert(matrix), np.array([[-1.0, -1], [size, -1], [-1, size], [size, size]]))
     limit = np.array(photo.shape[1::-1])

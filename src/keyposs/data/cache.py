@@ -15,8 +15,8 @@ import numpy as np
 import PIL
 from rich.progress import track
 
-import keyposs.crop
 from keyposs.crop import canonical_matrix, canonical_size, warp
+from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
 from keyposs.files import atomic
 from keyposs.types import Annotation, Photo
@@ -68,8 +68,8 @@ def cache_crops(
     """Opens the cache of these faces' crops, after making it where it is not there.
 
     Its name holds a digest of all that the crops depend on, so that changed photos, boxes, settings or code
-    make another file, and the file appears whole or not at all, so that runs may start at once. The folder may
-    be emptied whenever no training runs.
+    make another file, and the file appears whole or not at all, so that runs may start at once. The folder
+    may be emptied whenever no training runs.
 
     Args:
         folder: the user's, made as needed.
@@ -117,12 +117,19 @@ def _check_space(folder: Path, need: int) -> None:
 def _digest(faces: Sequence[Annotation], image_size: int, padding: float) -> str:
     versions = (cv2.__version__, PIL.__version__, np.__version__)
     digest = hashlib.sha256(repr((image_size, padding, versions)).encode())
-    for file in (Path(keyposs.crop.__file__), *sorted(Path(__file__).parent.glob("*.py"))):
+    for file in _code(faces):
         digest.update(file.read_bytes())
     for face in faces:
         digest.update(repr((face.name, face.box.tolist(), _stamps(face))).encode())
         digest.update(pickle.dumps(face.read))
     return digest.hexdigest()[:16]
+
+
+def _code(faces: Sequence[Annotation]) -> list[Path]:
+    """The files of this package that decide on a crop's pixels: to read photos, or to paint them."""
+    here = Path(__file__).parent
+    photos = all(getattr(face.read, "func", None) is read_photo for face in faces)
+    return [here.parent / "crop.py", *([here / "photo.py"] if photos else sorted(here.glob("*.py")))]
 
 
 def _stamps(face: Annotation) -> list[tuple[int, int]]:

@@ -101,6 +101,9 @@ class FaceDataModule(pl.LightningDataModule):
         cache: a folder for decoded crops, or None to read photos each time.
         workers: processes that prepare batches; 0 for none.
         seed: of order and augmentation.
+
+    Raises:
+        KeyposError: if `augment` makes crops of another size.
     """
 
     def __init__(
@@ -116,6 +119,9 @@ class FaceDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if augment.image_size != image_size:
+            subject, cause = f"augment.image_size={augment.image_size}", f"is not image_size={image_size}"
+            raise KeyposError(subject, cause, "set image_size alone; augment follows it")
         self.dataset, self.augment = dataset, augment
         self.image_size, self.batch_size, self.padding = image_size, batch_size, padding
         self.cache, self.workers, self.seed = cache, workers, seed
