@@ -3,7 +3,6 @@
 from keyposs.data.ibug300w import Ibug300W
 from keyposs.data.module import FaceDataModule
 from keyposs.data.synthetic import Synthetic
-from keyposs.data.synthetic import Synthetic
 from keyposs.data.wflw import Wflw
 
 __all__ = ["FaceDataModule", "Ibug300W", "Synthetic", "Wflw"]
