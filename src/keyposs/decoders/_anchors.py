@@ -30,7 +30,7 @@ class Window(NamedTuple):
 
     x: Int[Tensor, "*batch"]  # of its first cell
     y: Int[Tensor, "*batch"]
-    responses: Float[Tensor, "*batch cells"]
+    responses: Float[Tensor, "*batch cells"]  # relative to the peak
 
 
 def finite(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -48,9 +48,10 @@ def _row_maxima_on_host(heatmaps: Tensor) -> Tensor:
     # Cleaning writes a second map, which costs many times the reading, so only rows in need are cleaned.
     # How many is data-dependent: free on the host, a sync elsewhere. Hence an operator, opaque to tracers.
     maxima = heatmaps.amax(-1)
+    if not maxima.numel() or maxima.max() < math.inf:  # False for NaN too
+        return maxima
     broken = ~(maxima < math.inf)
-    if broken.any():
-        maxima[broken] = finite(heatmaps[broken]).amax(-1)
+    maxima[broken] = finite(heatmaps[broken]).amax(-1)
     return maxima
 
 
@@ -69,8 +70,11 @@ def row_maxima(heatmaps: Heatmaps) -> Float[Tensor, "*batch h"]:
 
 def read_row(heatmaps: Heatmaps, y: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch w"]:
     """One row of each map, finite, without gradient."""
-    index = y[..., None, None].expand(*y.shape, 1, heatmaps.shape[-1])
-    return finite(heatmaps.detach().gather(-2, index).squeeze(-2))
+    h, w = heatmaps.shape[-2:]
+    first = torch.arange(0, y.numel() * h, h, device=heatmaps.device)
+    # not gather: its index would be as large as the rows
+    rows = heatmaps.detach().flatten(0, -2).index_select(0, first + y.flatten())
+    return finite(rows).view(*y.shape, w)
 
 
 def largest_cell(heatmaps: Heatmaps, y: Int[Tensor, "*batch"], row: Float[Tensor, "*batch w"]) -> Peak:
@@ -84,6 +88,11 @@ def find_peak(heatmaps: Heatmaps) -> Peak:
     """The largest cell of each map, among finite ones."""
     y = row_maxima(heatmaps).argmax(-1)
     return largest_cell(heatmaps, y, read_row(heatmaps, y))
+
+
+def scale(peak: Peak) -> Float[Tensor, "*batch"]:
+    """What to divide a map by to give it peak 1; 1 where it has no positive cell."""
+    return torch.where(peak.value > 0, peak.value, 1.0)
 
 
 def around(heatmaps: Heatmaps, peak: Peak, radius: int) -> Float[Tensor, "*batch side side"]:
@@ -126,24 +135,23 @@ def best_window(heatmaps: Heatmaps, peak: Peak, kernel: int) -> Window:
     i, j = best // kernel, best % kernel
     steps = torch.arange(kernel * kernel, device=heatmaps.device)
     index = (i + steps // kernel) * (2 * kernel - 1) + j + steps % kernel
-    return Window(
-        x.gather(-1, j).squeeze(-1), y.gather(-1, i).squeeze(-1), patch.flatten(-2).gather(-1, index)
-    )
+    responses = patch.flatten(-2).gather(-1, index) / scale(peak)[..., None]
+    return Window(x.gather(-1, j).squeeze(-1), y.gather(-1, i).squeeze(-1), responses)
 
 
-def squared_ranges(window: Window, peak: Peak, sigma: float, kernel: int) -> Float[Tensor, "*batch cells"]:
-    """`d^2 = -2 sigma^2 ln(p / peak)`: squared ranges less that of the peak, in cells^2.
+def squared_ranges(
+    responses: Float[Tensor, "*batch cells"], sigma: float, kernel: int
+) -> Float[Tensor, "*batch cells"]:
+    """`d^2 = -2 sigma^2 ln(p / peak)` of a window: squared ranges less that of the peak, in cells^2.
 
     Only differences of `d^2` enter the solvers that call this, so the amplitude cancels and nothing is
     clipped at 1. A cell too low for any landmark within `OFF_MAP` sigmas of the map (a zero, a negative,
     noise) counts as the lowest possible: its range is wrong, but stays bounded.
     """
-    step = kernel - 1
     off = 0.5 + OFF_MAP * sigma  # beyond the centre of a border cell
-    furthest = 2 * ((off + step) ** 2 - off**2)  # on both axes: the corner of the map
-    floor = math.exp(-furthest / (2 * sigma**2))
-    relative = window.responses / torch.where(peak.value > 0, peak.value, 1.0)[..., None]
-    return -2 * sigma**2 * relative.clamp_min(max(floor, 1e-30)).log()  # 1e-30: a tiny sigma's floor is 0
+    furthest = 2 * ((off + kernel - 1) ** 2 - off**2)  # on both axes: the corner of the map
+    floor = max(math.exp(-furthest / (2 * sigma**2)), 1e-30)  # a tiny sigma's floor is 0
+    return -2 * sigma**2 * responses.clamp_min(floor).log()
 
 
 def reading(

@@ -38,7 +38,7 @@ def multilateration(heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 2) 
     """
     peak = find_peak(heatmaps)
     window = best_window(heatmaps, peak, kernel)
-    squared = squared_ranges(window, peak, sigma, kernel)
+    squared = squared_ranges(window.responses, sigma, kernel)
     steps = torch.arange(kernel**2 - 1, -1, -1, device=heatmaps.device)
     u, v = steps % kernel, steps // kernel  # a_r - a_i, with the origin in a_r
     Y = (squared - squared[..., -1:] - (u * u + v * v)) / 2

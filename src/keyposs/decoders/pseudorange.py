@@ -32,8 +32,8 @@ def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int) -> Fix:
         ValueError: if the kernel is below 2 or larger than the map.
     """
     window = best_window(heatmaps, peak, kernel)
-    squared = squared_ranges(window, peak, sigma, kernel)
-    weight = (window.responses.clamp_min(0) / torch.where(peak.value > 0, peak.value, 1.0)[..., None]) ** 2
+    squared = squared_ranges(window.responses, sigma, kernel)
+    weight = window.responses.clamp_min(0) ** 2
     middle = (kernel - 1) / 2
     steps = torch.arange(kernel**2, device=heatmaps.device)
     ax, ay = steps % kernel - middle, steps // kernel - middle
@@ -43,12 +43,12 @@ def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int) -> Fix:
     ax, ay, q = (t - (share * t).sum(-1, keepdim=True) for t in (ax, ay, q))
     wx, wy = weight * ax, weight * ay
     Sxx, Sxy, Syy = (wx * ax).sum(-1), (wx * ay).sum(-1), (wy * ay).sum(-1)
-    Sxq, Syq = (wx * q).sum(-1), (wy * q).sum(-1)
+    Sxq, Syq, Sqq = (wx * q).sum(-1), (wy * q).sum(-1), (weight * q * q).sum(-1)
     det = Sxx * Syy - Sxy * Sxy
     regular = det > _SINGULAR
     det = torch.where(regular, det, 1.0)
     x, y = (Syy * Sxq - Sxy * Syq) / det, (Sxx * Syq - Sxy * Sxq) / det
-    left = 4 * (weight * (q - ax * x[..., None] - ay * y[..., None]) ** 2).sum(-1)
+    left = 4 * (Sqq - x * Sxq - y * Syq).clamp_min(0)
     x = torch.where(regular, window.x + middle + x, peak.x)
     y = torch.where(regular, window.y + middle + y, peak.y)
     return Fix(x, y, Sxx, Sxy, Syy, det, regular, left)

@@ -2,7 +2,7 @@
 
 import torch
 
-from keyposs.decoders._anchors import find_peak, finite, precise, reading
+from keyposs.decoders._anchors import find_peak, finite, precise, reading, scale
 from keyposs.types import Heatmaps, Points, Scores
 
 
@@ -23,8 +23,8 @@ def soft_argmax(heatmaps: Heatmaps, *, sigma: float = 2.0, beta: float = 20.0) -
         Points in cells, and peaks clamped to [0, 1]; a map without a positive cell reads as its centre, 0.
     """
     peak = find_peak(heatmaps)
-    scale = torch.where(peak.value > 0, peak.value, 1.0)[..., None, None]
-    weights = (beta * finite(precise(heatmaps)) / scale).flatten(-2).softmax(-1).view(heatmaps.shape)
+    logits = beta * finite(precise(heatmaps)) / scale(peak)[..., None, None]
+    weights = logits.flatten(-2).softmax(-1).view(heatmaps.shape)
     across = torch.arange(heatmaps.shape[-1], device=heatmaps.device)
     down = torch.arange(heatmaps.shape[-2], device=heatmaps.device)
     return reading(heatmaps, peak, (weights.sum(-2) * across).sum(-1), (weights.sum(-1) * down).sum(-1))
