@@ -3,8 +3,8 @@
 python benchmarks/decoders.py --threads 2
 python benchmarks/decoders.py --device cuda
 
-The last rows are a loop over keypoints in numpy, as published code reads its maps: it is timed on a part of them
-and scaled to all.
+The numpy loop reads one keypoint after another, as published code does: it is timed on a part of them and scaled
+to all. Busy cores change the ratios; run it on an idle machine.
 """
 
 import argparse
