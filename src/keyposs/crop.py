@@ -47,7 +47,8 @@ def canonical_matrix(box: Float[np.ndarray, " 4"], *, image_size: int, padding: 
 
 def apply(matrix: Matrix, points: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
     """Maps points through an affine matrix."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
 
 
 def compose(outer: Matrix, inner: Matrix) -> Matrix:
@@ -75,7 +76,7 @@ def warp(photo: Photo, matrix: Matrix, size: int) -> UInt8[np.ndarray, "{size} {
     shrink = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if shrink >= 2:
         photo, matrix = _average(photo, matrix, size, shrink)
-    return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
 def _average(
@@ -94,4 +95,4 @@ def _average(
     part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
     half = (shrink - 1) / 2
     to_photo = np.array([[shrink, 0, x0 + half], [0, shrink, y0 + half]], dtype=float)
-    return part, compose(matrix, to_photo)  # type: ignore[return-value]
+    return part, compose(matrix, to_photo)

@@ -165,6 +165,12 @@ def test_unknown_setting(tmp_path, setting):
         Ibug300W(tmp_path, **setting)
 
 
+def test_unknown_split(tmp_path):
+    write_300w(tmp_path, {"afw": 2})
+    with pytest.raises(KeyposError, match="split=validation: is unknown"):
+        load(tmp_path, "validation")
+
+
 @real
 def test_real_faces():
     data = Ibug300W(Path(os.environ["KEYPOSS_DATA"], "300w"))

@@ -64,9 +64,16 @@ def test_16_bit_grey_is_scaled(tmp_path, suffix):
     np.testing.assert_array_equal(read_photo(tmp_path / f"a{suffix}"), thrice(np.rint(deep / 257)))
 
 
-def test_16_bit_rgb_is_scaled(tmp_path):
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_rgb_is_scaled(tmp_path, suffix):
     deep = RGB.astype(np.uint16) * 257
-    cv2.imwrite(str(tmp_path / "a.png"), deep[..., ::-1])
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), deep[..., ::-1])
+    np.testing.assert_array_equal(read_photo(tmp_path / f"a{suffix}"), RGB)
+
+
+def test_16_bit_rgba_is_scaled(tmp_path):
+    deep = np.dstack([RGB[..., ::-1], np.full(RGB.shape[:2], 255, np.uint8)]).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png"), RGB)
 
 

@@ -84,7 +84,7 @@ def cache_crops(
     """
     size = canonical_size(image_size)
     shape = (len(faces), size, size, 3)
-    path = Path(folder) / f"{name}-{_digest(faces, image_size, padding)}.crops"
+    path = Path(folder).expanduser() / f"{name}-{_digest(faces, image_size, padding)}.crops"
     try:
         if not path.is_file() or path.stat().st_size != np.prod(shape):
             _log.info("making the crop cache %s", path)

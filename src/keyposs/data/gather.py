@@ -1,7 +1,7 @@
 """What every dataset on disk shares: faces that may be bad, and what to do about them."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,24 +12,25 @@ from jaxtyping import Float
 
 from keyposs.data.photo import check_photo, read_photo
 from keyposs.errors import KeyposError
-from keyposs.markup import NORMS, Markup
+from keyposs.markup import Markup
 from keyposs.types import Annotation
 
 BAD_FACES = ("error", "skip")
+
+SPLITS = ("train", "val", "test")
 
 _log = logging.getLogger(__name__)
 _Source = TypeVar("_Source")
 
 
-def check_choices(norm: str, bad_faces: str) -> None:
-    """Refuses unknown settings of a dataset.
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Refuses an unknown setting.
 
     Raises:
-        KeyposError: if a setting is none of the known ones.
+        KeyposError: if the value is none of the known ones.
     """
-    for name, value, known in (("norm", norm, NORMS), ("bad_faces", bad_faces, BAD_FACES)):
-        if value not in known:
-            raise KeyposError(f"data.{name}={value}", "is unknown", f"choose one of {', '.join(known)}")
+    if value not in known:
+        raise KeyposError(f"{name}={value}", "is unknown", f"choose one of {', '.join(known)}")
 
 
 def describe(

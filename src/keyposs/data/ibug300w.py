@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.gather import check_choices, describe, gather
+from keyposs.data.gather import BAD_FACES, SPLITS, check_choice, describe, gather
 from keyposs.data.split import hold_out
 from keyposs.errors import KeyposError
-from keyposs.markup import MARKUP_68
+from keyposs.markup import MARKUP_68, NORMS
 from keyposs.types import Annotation
 
 _log = logging.getLogger(__name__)
@@ -57,8 +57,9 @@ class Ibug300W:
     threshold = 0.08
 
     def __init__(self, root: str | Path, *, norm: str = "inter-ocular", bad_faces: str = "error") -> None:
-        check_choices(norm, bad_faces)
-        self.root, self.norm, self.bad_faces = Path(root), norm, bad_faces
+        check_choice("data.norm", norm, NORMS)
+        check_choice("data.bad_faces", bad_faces, BAD_FACES)
+        self.root, self.norm, self.bad_faces = Path(root).expanduser(), norm, bad_faces
 
     def annotations(self, split: str) -> list[Annotation]:
         """The faces of `train`, `val` or `test`.
@@ -66,6 +67,7 @@ class Ibug300W:
         Raises:
             KeyposError: if the root holds no part, or if a face is bad and not to be skipped.
         """
+        check_choice("split", split, SPLITS)
         return self._read("test") if split == "test" else self._train_and_val[split == "val"]
 
     @cached_property
