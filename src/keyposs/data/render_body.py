@@ -112,21 +112,19 @@ def _neck(canvas: Canvas, scene: Scene, look: Look) -> None:
     neck = [
         nape - wide,
         throat - wide * 1.02,
-        throat - wide * 1.3,
-        throat + wide * 1.3,
+        throat - wide * 1.1,
+        throat + wide * 1.1,
         throat + wide * 1.02,
         nape + wide,
     ]
-    below = [
-        throat + np.array([x, y]) * unit for x, y in ((-0.7, -0.06), (-0.3, 0.75), (0.3, 0.75), (0.7, -0.06))
-    ]
+    below = [throat + np.array([x, y]) * unit for x, y in ((-0.52, 0), (-0.3, 0.75), (0.3, 0.75), (0.52, 0))]
     fill(canvas, [np.array(neck), np.array(below)], look.skin * _body_light(look))
     for side in (-1, 1):
         edge = nape + side * wide
         dark = np.array([0.42, 0.36, 0.35]) if side * look.light[0] < 0 else np.array([0.75, 0.7, 0.7])
         shade(canvas, [np.array([edge, edge + lean * unit * 1.1])], dark, 0.13 * unit, 0.28 * unit)
         bone = np.array(
-            [throat + [side * 0.08 * unit, 0.12 * unit], throat + [side * 0.6 * unit, -0.02 * unit]]
+            [throat + np.array([side * 0.08, 0.12]) * unit, throat + np.array([side * 0.6, -0.02]) * unit]
         )
         shade(canvas, [bone], np.array([0.78, 0.72, 0.7]), 0.03 * unit, 0.04 * unit)
     fall = np.array([-0.10 * look.light[0], 0.20 + 0.1 * max(-look.light[1], 0)]) * unit
@@ -136,7 +134,7 @@ def _neck(canvas: Canvas, scene: Scene, look: Look) -> None:
 
 def _clothes(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:
     unit, (_, throat, _) = scene.scale, _frame(scene)
-    depth, open_to = rng.choice([0.08, 0.22, 0.42, 0.7]), rng.uniform(0.50, 0.72)
+    depth, open_to = rng.choice([0.08, 0.22, 0.42, 0.7]), rng.uniform(0.48, 0.62)
     round_off = rng.uniform(0.6, 1)
     collar = [
         (-open_to, -0.05),

@@ -10,7 +10,7 @@ from keyposs.data.render_scene import Scene
 from keyposs.data.render_shape import smooth
 from keyposs.data.render_skin import light_on
 
-Curve = Float[np.ndarray, "n 2"]
+Curve = Float[np.ndarray, "_ 2"]
 
 
 def curve(knots: Float[np.ndarray, "k 2"], count: int = 24) -> Curve:
@@ -122,12 +122,12 @@ def _brow(canvas: Canvas, scene: Scene, look: Look, side: int, rng: np.random.Ge
     light = _light(scene, look, (0, -0.3, 1))
     ink = (look.hair if look.style not in CLOTH else colour(40, 30, 26)) * 0.55 * light
     ink = np.minimum(ink, look.skin * 0.42 * light)
-    fill(canvas, [body], ink, 0.55, 0.012 * unit)
-    at = rng.integers(0, 30, 46)
-    start = line[at] + up * (thick[at] * rng.uniform(-1, 0.5, 46))[:, None]
+    fill(canvas, [body], ink, 0.6, 0.014 * unit)
+    at = rng.integers(0, 30, 80)
+    start = line[at] + up * (thick[at] * rng.uniform(-1, 0.5, 80))[:, None]
     lean = -along[at] * 0.6 + up / unit * np.interp(at, [0, 29], [0.1, 0.9])[:, None]
-    hairs = np.stack([start, start + lean * unit * 0.05 * rng.uniform(0.7, 1.2, (46, 1))], axis=1)
-    stroke(canvas, list(hairs), ink * 0.7, 0.0085 * unit, 0.6)
+    hairs = np.stack([start, start + lean * unit * 0.05 * rng.uniform(0.7, 1.2, (80, 1))], axis=1)
+    stroke(canvas, list(hairs), ink * 0.7, 0.007 * unit, 0.45)
 
 
 def _nose(canvas: Canvas, scene: Scene, look: Look) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keyposs.data.render_look import Look
-from keyposs.data.render_paint import Canvas, colour, ellipse, fill, shade, stroke
+from keyposs.data.render_paint import Canvas, colour, ellipse, fill, inside, shade, stroke
 from keyposs.data.render_scene import Scene
 from keyposs.data.render_shape import smooth
 from keyposs.data.render_skin import light_on
@@ -38,7 +38,13 @@ def _glasses(canvas: Canvas, scene: Scene, look: Look) -> None:
             fill(canvas, [rim], colour(26, 24, 28), 0.93)
             shade(canvas, [rim[24:40]], np.array([1.8, 1.8, 1.9]), 0.04 * unit)
         else:
-            shade(canvas, [rim + [0, 0.03 * unit]], np.array([0.85, 0.85, 0.85]), 0.012 * unit, 0.03 * unit)
+            shade(
+                canvas,
+                [rim + np.array([0, 0.03]) * unit],
+                np.array([0.85, 0.85, 0.85]),
+                0.012 * unit,
+                0.03 * unit,
+            )
     bridge = _flat(
         scene, [(-0.115, eye_y - 0.01, 0.17), (0, eye_y - 0.04, 0.20), (0.115, eye_y - 0.01, 0.17)]
     )
@@ -84,17 +90,34 @@ def _cloth_cover(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Genera
 
 def _hand_cover(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:
     unit, light = scene.scale, look.ambient + look.lamp * 0.6
-    for shape in scene.cover_contours:
-        shade(canvas, [shape + [0.03 * unit, 0.05 * unit]], np.array([0.55, 0.48, 0.46]), 0.04 * unit)
-        fill(canvas, [shape], look.skin * light * 0.72)
-        middle = shape.mean(0)
-        fill(
-            canvas,
-            [middle + 0.6 * (shape - middle) + look.light[:2] * 0.02 * unit],
-            look.skin * light,
-            0.9,
-            0.035 * unit,
-        )
+    palm, *fingers = scene.cover_contours
+    shade(
+        canvas,
+        [finger + np.array([0.03, 0.05]) * unit for finger in fingers],
+        np.array([0.6, 0.52, 0.5]),
+        0.05 * unit,
+    )
+    for shape in (*fingers, palm):
+        rim = np.vstack([shape, shape[:1]])
+
+        def flesh(canvas: Canvas, shape: np.ndarray = shape, rim: np.ndarray = rim) -> None:
+            fill(canvas, [shape], look.skin * light * 0.95)
+            shade(
+                canvas,
+                [rim - look.light[:2] * 0.03 * unit],
+                np.array([0.55, 0.45, 0.42]),
+                0.025 * unit,
+                0.07 * unit,
+            )
+
+        inside(canvas, [shape], flesh)
+    for finger in fingers:
+        tip = finger[:14].mean(0)
+        root = finger[14:].mean(0)
+        for part in (0.35, 0.62):
+            knuckle = root + part * (tip - root)
+            across = np.array([[-1.0, 0.0], [1.0, 0.0]]) * 0.045 * unit
+            shade(canvas, [knuckle + across], np.array([0.75, 0.68, 0.66]), 0.008 * unit, 0.012 * unit)
 
 
 def _phone_cover(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:

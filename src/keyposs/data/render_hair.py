@@ -1,4 +1,4 @@
-"""Hair, hats and veils on the head: how far down they reach, how thick they lie, and how they catch the light."""
+"""Hair, hats and veils: how far down they reach, how thick they lie, and how they catch the light."""
 
 import numpy as np
 from jaxtyping import Float
@@ -57,7 +57,9 @@ def hair_lift(
         return surface
     away = surface - _CROWN
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
-    thick = _THICKNESS[look.style] * look.volume * np.clip(0.5 + margin / 0.14, 0, 1)
+    thick = (
+        _THICKNESS[look.style] * look.volume * np.clip(margin / (0.5 if look.style == "afro" else 0.14), 0, 1)
+    )
     if look.style not in CLOTH:
         thick = thick * (1 + 0.22 * lumps)
     return surface + away * (thick * (1 - 0.5 * np.clip(surface[..., 1], 0, 1)))[..., None]
@@ -73,6 +75,6 @@ def hair_strands(look: Look, vertices: tuple[int, int], rng: np.random.Generator
 
 def hair_shine(look: Look, normals: Float[np.ndarray, "n m 3"]) -> Float[np.ndarray, "n m"]:
     """The bright band across the hair, as a factor."""
-    half = look.light + [0, -0.5, 1]
+    half = look.light + np.array([0, -0.5, 1])
     facing = normals @ (half / np.linalg.norm(half))
     return 0.8 + (0.15 if look.style in (*CLOTH, "afro") else 1.0) * np.exp(-(((facing - 0.93) / 0.09) ** 2))

@@ -12,13 +12,14 @@ from keyposs.data.render_scene import random_stream
 _SKINS = [
     (250, 220, 200),
     (240, 200, 172),
-    (224, 178, 146),
+    (222, 182, 155),
     (198, 148, 112),
     (160, 112, 80),
     (120, 80, 57),
     (84, 56, 42),
 ]
-_HAIRS = [(22, 18, 18), (42, 30, 24), (74, 50, 34), (112, 76, 46), (170, 126, 74), (214, 176, 118), (132, 58, 30), (168, 164, 160)]  # fmt: skip
+_HAIRS = [(22, 18, 18), (42, 30, 24), (74, 50, 34), (112, 76, 46), (170, 126, 74), (214, 176, 118)]
+_HAIRS += [(132, 58, 30), (168, 164, 160)]
 _CLOTHS = [
     (40, 50, 74),
     (150, 40, 44),
@@ -87,9 +88,9 @@ def draw_look(key: Sequence[int]) -> Look:
     feminine = style in ("long", "long fringe", "bun", "veil") and rng.random() < 0.75
     azimuth, height = rng.normal(0, 0.75), rng.uniform(-0.1, 0.95)
     light = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
-    warm = rng.normal(0, 0.07)
+    warm = rng.normal(0, 0.06)
     lamp = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.70, 1.05)
-    ambient = np.array([1 - warm, 1, 1 + warm]) * rng.uniform(0.22, 0.48)
+    ambient = np.array([1.05 - warm, 0.98, 0.96 + warm]) * rng.uniform(0.22, 0.48)
     rose = np.array([0.98, 0.50, 0.55]) if not feminine else np.array([1.0, 0.34, 0.40])
     return Look(
         skin=skin,

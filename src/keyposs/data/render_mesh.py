@@ -1,4 +1,4 @@
-"""A curved surface on the canvas: finer samples of it, its normals, and its visible points from back to front."""
+"""A curved surface on the canvas: its finer samples, its normals, its visible points from back to front."""
 
 from functools import lru_cache
 
@@ -35,9 +35,9 @@ def surface_normals(seen: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 
 
 def splat(
     canvas: Canvas,
-    seen: Float[np.ndarray, "h w 3"],
-    normals: Float[np.ndarray, "h w 3"],
-    paint: Float[np.ndarray, "fine_h fine_w 3"],
+    seen: Float[np.ndarray, "rows columns 3"],
+    normals: Float[np.ndarray, "rows columns 3"],
+    paint: Float[np.ndarray, "_ _ 3"],
 ) -> None:
     """Drops the surface's samples on the canvas, the far ones first, and closes the pores between them."""
     h, w = canvas.shape[:2]
@@ -55,10 +55,12 @@ def splat(
     layer[met, :3] = paint.reshape(-1, 3)[nearest[met]]
     layer[met, 3] = 1
     layer = layer.reshape(h, w, 4)
-    solid = cv2.morphologyEx(layer[..., 3], cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    cover = cv2.GaussianBlur(solid, (5, 5), 0.5)[..., None]
+    solid = cv2.morphologyEx(
+        255 * (nearest >= 0).astype(np.uint8).reshape(h, w), cv2.MORPH_CLOSE, np.ones((5, 5))
+    )
+    cover = cv2.GaussianBlur(solid.astype(np.float32) / 255, (5, 5), 0.7)[..., None]
     soft = cv2.GaussianBlur(layer, (7, 7), 0.9)
-    canvas += cover * (soft[..., :3] / (soft[..., 3:] + np.float32(1e-3)) - canvas)
+    canvas += cover * (soft[..., :3] / np.maximum(soft[..., 3:], np.float32(1e-6)) - canvas)
 
 
 @lru_cache(maxsize=2)

@@ -1,9 +1,10 @@
 """A brush: anti-aliased contours, strokes and stencils on a float canvas, exact to a fraction of a pixel.
 
-A canvas is linear-light RGB in 0..1, changed in place. Contours are (x, y) in its pixels; pixel `i` has its centre at
-coordinate `i`.
+A canvas is linear-light RGB in 0..1, changed in place. Contours are (x, y) in its pixels; pixel `i` has its
+centre at coordinate `i`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 Canvas = Float[np.ndarray, "h w 3"]
-Contour = Float[np.ndarray, "n 2"]
+Contour = Float[np.ndarray, "_ 2"]
 Colour = Float[np.ndarray, "3"]
 
 _SHIFT = 4  # fractional bits of cv2's drawing
@@ -24,12 +25,12 @@ def colour(red: float, green: float, blue: float) -> Float[np.ndarray, " 3"]:
 
 def _window(canvas: Canvas, contours: Sequence[Contour], margin: float) -> tuple[slice, slice] | None:
     points = np.concatenate(contours)
-    x0, y0 = np.maximum(np.floor(points.min(0) - margin).astype(int), 0)
-    x1, y1 = np.minimum(np.ceil(points.max(0) + margin).astype(int) + 1, canvas.shape[1::-1])
+    x0, y0 = np.maximum(np.floor(points.min(0) - margin).astype(int), 0).tolist()
+    x1, y1 = np.minimum(np.ceil(points.max(0) + margin).astype(int) + 1, canvas.shape[1::-1]).tolist()
     return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
 
-def _fine(contour: Contour, window: tuple[slice, slice], parts: int) -> np.ndarray:
+def _fine(contour: Contour, window: tuple[slice, slice], parts: float) -> np.ndarray:
     """Contour in the subpixels of a window, so many along a pixel, in cv2's fixed point."""
     corner = np.array([window[1].start, window[0].start])
     return np.round(((contour - corner + 0.5) * parts - 0.5) * 2**_SHIFT).astype(np.int32)
@@ -43,8 +44,9 @@ def _stencil(
     if window is None:
         return None
     rows, columns = (s.stop - s.start for s in window)
-    parts = 1 if blur > 2 else 2 if max(rows, columns) > 110 else 4
-    mask = np.zeros((rows * parts, columns * parts), np.uint8)
+    parts = _parts(max(rows, columns), blur)
+    height, width_ = math.ceil(rows * parts), math.ceil(columns * parts)
+    mask = np.zeros((height, width_), np.uint8)
     fine = [_fine(contour, window, parts) for contour in contours]
     if width is None:
         for contour in fine:
@@ -55,8 +57,23 @@ def _stencil(
         mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
     cover = mask.astype(np.float32) / 255
     if blur > 0:
-        cover = cv2.GaussianBlur(cover, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
+        cover = _blurred(cover, blur * min(parts, 1))
+    if parts < 1:
+        size = (round(width_ / parts), round(height / parts))
+        cover = cv2.resize(cover, size, interpolation=cv2.INTER_LINEAR)[:rows, :columns]
     return cover[..., None], window
+
+
+def _parts(side: int, blur: float) -> float:
+    """Subpixels along a pixel: fewer where a window is large, less than one where blur leaves no detail."""
+    if blur > 2:
+        return 0.25 if blur > 8 else 0.5 if blur > 4 else 1
+    return 2 if side > 110 else 4
+
+
+def _blurred(cover: np.ndarray, blur: float) -> np.ndarray:
+    reach = 2 * math.ceil(2.5 * blur) + 1
+    return cv2.GaussianBlur(cover, (reach, reach), blur, borderType=cv2.BORDER_REPLICATE)
 
 
 def fill(
@@ -89,7 +106,7 @@ def shade(
     blur: float = 0,
     width: float | None = None,
 ) -> None:
-    """Multiplies the inside of contours (or strokes along them, given a width) by a factor: shadow or light."""
+    """Multiplies the inside of contours (given a width: strokes along them) by a factor: shadow or light."""
     if found := _stencil(canvas, contours, blur, width):
         cover, window = found
         canvas[window] *= 1 + cover * (factor.astype(np.float32) - 1)

@@ -1,4 +1,4 @@
-"""What a synthetic photo shows, drawn by lot: a person, an expression, a pose, and where it all lies in the picture."""
+"""What a synthetic photo shows, drawn by lot: a person, an expression, a pose, and a place in the picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Scene:
         return self.project(self.head.points(self.yaw))[:, :2]
 
     @cached_property
-    def cover_contours(self) -> list[Float[np.ndarray, "n 2"]]:
+    def cover_contours(self) -> list[Float[np.ndarray, "_ 2"]]:
         """Outlines of what hides a part of the face, in pixels of the photo."""
         return _COVERS[self.cover](self) if self.cover else []
 
@@ -54,12 +54,12 @@ class Scene:
     def occluded(self) -> Bool[np.ndarray, " 68"]:
         """Which landmarks are hidden."""
         outlines = [np.round(c * 16).astype(np.int32) for c in self.cover_contours]
-        return np.array(
-            [
-                any(cv2.pointPolygonTest(o, (x * 16, y * 16), False) > 0 for o in outlines)
-                for x, y in self.keypoints
-            ]
-        )
+        return np.array([any(_holds(outline, point) for outline in outlines) for point in self.keypoints])
+
+
+def _holds(outline: np.ndarray, point: Float[np.ndarray, " 2"]) -> bool:
+    x, y = point * 16
+    return cv2.pointPolygonTest(outline, (float(x), float(y)), False) > 0
 
 
 def random_stream(key: Sequence[int], part: int) -> np.random.Generator:
@@ -97,7 +97,7 @@ def _rotation(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]
 def _placement(
     head: Head, pose: tuple[float, float, float], side: float, jitter: Float[np.ndarray, " 2"]
 ) -> tuple[float, Float[np.ndarray, " 2"]]:
-    """Scale and shift that give the landmarks' box a longer side in pixels and put it near the photo's middle."""
+    """Scale and shift that give the landmarks' box its longer side in pixels, near the photo's middle."""
     seen = ((head.points(pose[0]) - _PIVOT) @ _rotation(*pose).T)[:, :2]
     low, high = seen.min(0), seen.max(0)
     scale = side / float((high - low).max())
@@ -112,25 +112,35 @@ def _on_face(scene: Scene, xy: Sequence[tuple[float, float]], count: int = 80) -
     return smooth(np.vstack([seen, seen[:1]]), np.linspace(0, len(xy) - 1e-6, count))
 
 
-def _mask(scene: Scene) -> list[Float[np.ndarray, "n 2"]]:
+def _mask(scene: Scene) -> list[Float[np.ndarray, "_ 2"]]:
     jaw, nose = scene.keypoints[2:15], scene.keypoints[28]
     centre = scene.keypoints[[2, 14, 8]].mean(0)
     rim = np.vstack([jaw + 0.04 * (jaw - centre), nose[None]])
     return [smooth(np.vstack([rim, rim[:1]]), np.linspace(0, len(rim) - 1e-6, 90))]
 
 
-def _scarf(scene: Scene) -> list[Float[np.ndarray, "n 2"]]:
-    k = scene.keypoints
-    down = (k[8] - k[27]) * 0.9
-    height = scene.cover_pose[0] * 0.6
-    top = [k[i] + (k[8] - k[33]) * (0.15 + height * 0.6) for i in (3, 31, 33, 35, 13)]
-    top[0], top[-1] = k[3] + (k[3] - k[13]) * 0.06, k[13] + (k[13] - k[3]) * 0.06
-    wide = (k[13] - k[3]) * 0.25
-    rim = np.array([*top, k[13] + wide + down, k[8] + down, k[3] - wide + down])
+def _scarf(scene: Scene) -> list[Float[np.ndarray, "_ 2"]]:
+    k, low = scene.keypoints, 0.05 + 0.5 * scene.cover_pose[0]
+    out, down = (k[12] - k[4]) * 0.10, (k[8] - k[27]) * 0.9
+    middle = k[33] + low * (k[8] - k[33])
+    sides = [k[4] - out - 0.05 * down, k[12] + out - 0.05 * down]
+    bends = [(middle + side) / 2 + 0.07 * down for side in sides]
+    rim = np.array(
+        [
+            sides[0],
+            bends[0],
+            middle,
+            bends[1],
+            sides[1],
+            k[12] + 3 * out + down,
+            k[8] + down,
+            k[4] - 3 * out + down,
+        ]
+    )
     return [smooth(np.vstack([rim, rim[:1]]), np.linspace(0, len(rim) - 1e-6, 90))]
 
 
-def _hand(scene: Scene) -> list[Float[np.ndarray, "n 2"]]:
+def _hand(scene: Scene) -> list[Float[np.ndarray, "_ 2"]]:
     """Four fingers and a palm that comes from below, from a side."""
     k, (a, b, c, _) = scene.keypoints, scene.cover_pose
     unit, side = scene.scale, 1 if a < 0.5 else -1
@@ -147,7 +157,7 @@ def _hand(scene: Scene) -> list[Float[np.ndarray, "n 2"]]:
     return [palm, *fingers]
 
 
-def _phone(scene: Scene) -> list[Float[np.ndarray, "n 2"]]:
+def _phone(scene: Scene) -> list[Float[np.ndarray, "_ 2"]]:
     """A box held before a cheek or the chin."""
     a, b, c, d = scene.cover_pose
     middle = scene.keypoints[[3, 8, 13]][int(a * 3)] + scene.scale * (np.array([b, c]) - 0.5) * 0.3

@@ -1,7 +1,7 @@
 """A three-dimensional head drawn by numbers: its surface, its expressions and the 68 points that lie on it.
 
-The unit is the distance between the outer eye corners; x runs to the picture's right, y down, z to the viewer,
-and the origin lies between the eyes. A head is a stack of slices (rows): the front of each is half an ellipse, to
+The unit is the distance between the outer eye corners; x runs to the picture's right, y down, z to the viewer;
+the origin lies between the eyes. A head is a stack of slices (rows): the front of each is half an ellipse, to
 which soft bumps (nose, sockets, lips, chin) add depth. The rim of the lower slices is the jaw line.
 """
 
@@ -29,7 +29,7 @@ _ROWS = np.array(
         [0.55, 1.06, -0.28, 0.13, 0.00],
         [0.39, 1.20, -0.15, 0.13, 0.00],
         [0.205, 1.305, -0.04, 0.10, 0.00],
-        [0.005, 1.35, 0.03, 0.06, 0.00],
+        [1e-6, 1.35, 0.03, 0.06, 0.00],
     ]
 )
 _FIRST_JAW_ROW = 6
@@ -106,7 +106,7 @@ class Head:
         return 0.42 * self.expression.open
 
     def depth(self, x: Float[np.ndarray, "*n"], y: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-        """z of the front of the face at rest."""
+        """Depth (z) of the front of the face at rest."""
         width, rim, front = (np.interp(y, self.rows[:, 1], self.rows[:, c]) for c in (0, 2, 3))
         bulge = np.sqrt(np.clip(1 - (x / width) ** 2, 0, 1))
         return rim + (front - rim) * bulge + self.bumps(x, y)
@@ -142,16 +142,18 @@ class Head:
         )
 
     def lowered(self, y: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-        """y with the mouth open: the skin below the lips goes down with the jaw."""
+        """Height (y) with the mouth open: the skin below the lips goes down with the jaw."""
         mouth = self.rest[62, 1]
         t = np.clip((y - mouth + 0.05) / 0.22, 0, 1)
         return y + self.drop * t * t * (3 - 2 * t)
 
     def even_rows(self, count: int) -> Float[np.ndarray, " m"]:
         """Parameters along the rows at which the outline advances evenly."""
-        steps = np.linalg.norm(np.diff(self.rows[:, :2], axis=0), axis=1)
+        rows = np.linspace(0, len(self.rows) - 1, 20 * len(self.rows))
+        width, y = smooth(self.rows[:, :2], rows).T
+        steps = np.hypot(np.diff(width), np.diff(self.lowered(y)))
         length = np.concatenate([[0], np.cumsum(steps)])
-        return np.interp(np.linspace(0, length[-1], count), length, np.arange(len(length)))
+        return np.interp(np.linspace(0, length[-1], count), length, rows)
 
     def grid(
         self, turns: Float[np.ndarray, "*turns"], rows: Float[np.ndarray, " n"]

@@ -45,7 +45,7 @@ def light_on(look: Look, normals: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray
     facing = normals @ look.light
     wrap = np.array([0.30, 0.18, 0.15])
     diffuse = np.clip((facing[..., None] + wrap) / (1 + wrap), 0, None)
-    half = look.light + [0, 0, 1]
+    half = look.light + np.array([0, 0, 1])
     glance = np.clip(normals @ (half / np.linalg.norm(half)), 0, 1) ** 24
     sky = 0.75 - 0.25 * normals[..., 1:2] + 0.1 * normals[..., 2:]
     return look.ambient * sky + look.lamp * diffuse + look.shine * glance[..., None]

@@ -16,7 +16,8 @@ _SPLITS = ("train", "val", "test")
 class Synthetic:
     """Procedural faces with the 68 points of 300-W, exact to a fraction of a pixel.
 
-    Face `i` of a split depends on nothing but the seed, the split and `i`: a longer split begins with the shorter one.
+    Face `i` of a split depends on nothing but the seed, the split and `i`: a longer split begins with the
+    shorter one.
 
     Args:
         train: how many faces to train on.
