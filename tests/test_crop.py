@@ -76,8 +76,6 @@ def test_outside_of_the_photo_is_black(scale):
     crop = warp(photo, matrix, 100)
     right, bottom = apply(matrix, np.array([60.0, 50.0])).round().astype(int)
     assert crop[32 : bottom - 2, 32 : right - 2].min() == 200
-    assert (
-        crop[:28].max() == crop[:, :28].max() == crop[bottom + 2 :].max() == crop[:, right + 2 :].max() == 0
-    )
+    assert crop[:28].max() == crop[:, :28].max() == crop[bottom + 2 :].max() == crop[:, right + 2 :].max() == 0
     nowhere = warp(photo, np.array([[scale, 0, 1000], [0, scale, -1000]]), 40)
     assert nowhere.max() == 0

@@ -55,7 +55,8 @@ def test_gradients_are_finite_everywhere(loss: object) -> None:
 def test_only_visible_maps_count() -> None:
     values = torch.arange(2 * 3 * 4 * 4.0).view(2, 3, 4, 4)
     visible = torch.tensor([[True, False, False], [False, True, False]])
-    assert visible_mean(values, visible).item() == pytest.approx((values[0, 0].mean() + values[1, 1].mean()).item() / 2)
+    expected = (values[0, 0].mean() + values[1, 1].mean()).item() / 2
+    assert visible_mean(values, visible).item() == pytest.approx(expected)
 
 
 def test_no_visible_map_gives_no_loss_and_no_nan() -> None:

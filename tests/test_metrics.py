@@ -53,8 +53,9 @@ def test_nme_by_a_loop() -> None:
     points, keypoints = torch.rand(2, 5, 68, 2, generator=generator) * 300
     visible = torch.rand(5, 68, generator=generator) < 0.7
     norm = torch.rand(5, generator=generator) + 50
-    expected = [
-        np.mean([np.hypot(*(points[i, k] - keypoints[i, k]).numpy()) for k in range(68) if visible[i, k]]) / norm[i]
-        for i in range(5)
-    ]
-    assert nme_per_face(points, keypoints, visible, norm).numpy() == pytest.approx(np.array(expected), rel=1e-5)
+    expected = []
+    for i in range(5):
+        distances = [np.hypot(*(points[i, k] - keypoints[i, k]).numpy()) for k in range(68) if visible[i, k]]
+        expected.append(np.mean(distances) / norm[i].item())
+    got = nme_per_face(points, keypoints, visible, norm).numpy()
+    assert got == pytest.approx(np.array(expected), rel=1e-5)

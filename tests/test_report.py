@@ -146,9 +146,7 @@ def test_what_is_missing_leaves_its_section_out(run, missing, gone):
 
 def test_an_unfinished_run_is_an_error_that_says_how_to_finish(run):
     (run / "results.json").unlink()
-    with pytest.raises(
-        KeyposError, match=r"results\.json: is missing: the run has not finished.*resume=.*300w_16"
-    ):
+    with pytest.raises(KeyposError, match=r"results\.json: is missing: the run has not finished.*resume=.*300w_16"):
         report.write_report(run)
     assert not (run / "report.md").exists()
 

@@ -37,8 +37,7 @@ def printed(table, width=80):
 def test_markdown_holds_every_number_with_its_normaliser_and_threshold():
     text = markdown_table(ROWS)
     assert text.splitlines()[0] == (
-        "300w, heatmap size 16, NME in % of inter-ocular "
-        "(test common: 224 faces; test challenging: 135 faces)."
+        "300w, heatmap size 16, NME in % of inter-ocular (test common: 224 faces; test challenging: 135 faces)."
     )
     found = {line["decoder"]: line for line in parse(text)}
     assert list(found) == ["`one_hot`", "`quarter`", "`multilateration`"]

@@ -48,9 +48,7 @@ def test_the_enlarged_photo_and_the_points_agree():
     image = np.zeros((100, 100, 3), np.uint8)
     image[40, 70] = 255
     picture = viz.overlay(image, None, np.full((1, 2), np.nan), DOT, scale=6)
-    np.testing.assert_allclose(
-        centroid(picture[..., 0].astype(float)), np.array([70.5, 40.5]) * 6 - 0.5, atol=0.05
-    )
+    np.testing.assert_allclose(centroid(picture[..., 0].astype(float)), np.array([70.5, 40.5]) * 6 - 0.5, atol=0.05)
 
 
 def test_truth_is_green_and_the_error_line_runs_from_it_to_the_point():
@@ -75,8 +73,7 @@ def test_contours_are_drawn_through_the_points_and_stay_thin():
 def test_an_unsure_point_is_paler():
     where = np.array([[100.0, 100.0]])
     sure, unsure, nothing = (
-        viz.overlay(grey(), None, where, DOT, scores=np.array([score]))[201, 201]
-        for score in (1.0, 0.5, np.nan)
+        viz.overlay(grey(), None, where, DOT, scores=np.array([score]))[201, 201] for score in (1.0, 0.5, np.nan)
     )
     assert sure.tolist() == list(viz.POINT)
     assert sure[1] < unsure[1] < nothing[1]
@@ -121,9 +118,7 @@ def test_a_sheet_holds_every_picture_unchanged_in_rows():
 
 def test_a_caption_stands_below_its_picture_and_fits():
     images = [np.zeros((50, 120, 3), np.uint8)] * 2
-    sheet = viz.sheet(
-        images, columns=2, captions=["multilateration, NME 6.3 %, $σ$ = 2, and so on and on", ""]
-    )
+    sheet = viz.sheet(images, columns=2, captions=["multilateration, NME 6.3 %, $σ$ = 2, and so on and on", ""])
     strip = sheet[4 + 50 : -4]
     ink = np.flatnonzero((strip < 128).all(-1).any(0))
     assert ink.min() > 4
@@ -171,9 +166,7 @@ def test_the_ranges_of_an_exact_map_meet_in_the_point(size, kernel):
 
 def test_ranges_follow_the_amplitude_and_end_at_zero():
     point, sigma = np.array([3.3, 4.6]), 1.5
-    exact = np.linalg.norm(
-        viz.ranges(gaussian(point, 9, sigma=sigma), sigma=sigma, kernel=2)[0] - point, axis=-1
-    )
+    exact = np.linalg.norm(viz.ranges(gaussian(point, 9, sigma=sigma), sigma=sigma, kernel=2)[0] - point, axis=-1)
     for amplitude in (0.5, 1.5):
         _, radii = viz.ranges(gaussian(point, 9, sigma=sigma, amplitude=amplitude), sigma=sigma, kernel=2)
         squared = exact**2 - 2 * sigma**2 * np.log(amplitude)
@@ -206,9 +199,7 @@ def test_the_circles_drawn_pass_through_the_point_in_crop_pixels(monkeypatch):
     np.testing.assert_array_equal(stations, [circle.center for circle in circles])
     assert {tuple(line.get_xydata()[0]) for line in whole.lines} == {tuple(pixels), tuple(keypoint)}
     assert figures[0].get_suptitle() == "right eye 0: 5.0 px = 0.31 cells off"
-    assert all(
-        list(image.get_extent()) == [-0.5, 255.5, 255.5, -0.5] for ax in (whole, near) for image in ax.images
-    )
+    assert all(list(image.get_extent()) == [-0.5, 255.5, 255.5, -0.5] for ax in (whole, near) for image in ax.images)
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,7 @@ class Augment:
         origin, x, y = np.asarray(changed["keypoints"], dtype=np.float64)
         matrix = np.column_stack([(x - origin) / size, (y - origin) / size, origin])
         order = list(flip) if np.linalg.det(matrix[:, :2]) < 0 else slice(None)
-        return Augmented(
-            changed["image"], apply(matrix, keypoints)[order], visible[order], occluded[order], matrix
-        )
+        return Augmented(changed["image"], apply(matrix, keypoints)[order], visible[order], occluded[order], matrix)
 
 
 def _appearance(
@@ -114,9 +112,9 @@ def _appearance(
 ) -> list[A.BasicTransform | A.BaseCompose]:
     """What changes pixels and leaves points where they are."""
     return [
-        A.RandomBrightnessContrast(brightness_limit=0.25, contrast_limit=0.25, p=colour),
-        A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=40, val_shift_limit=0, p=colour),
-        A.RandomGamma(gamma_limit=(70, 140), p=colour),
+        A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.25, p=colour),
+        A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=30, val_shift_limit=0, p=colour),
+        A.RandomGamma(gamma_limit=(80, 125), p=colour),
         A.ToGray(p=grey),
         A.OneOf(
             [

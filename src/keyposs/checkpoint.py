@@ -47,7 +47,9 @@ def find(path: str | Path, *names: str) -> Path:
         if (path / FOLDER / name).is_file():
             return path / FOLDER / name
     raise KeyposError(
-        path, f"holds none of {', '.join(f'{FOLDER}/{name}' for name in names)}", "give the directory of a training run"
+        path,
+        f"holds none of {', '.join(f'{FOLDER}/{name}' for name in names)}",
+        "give the directory of a training run",
     )
 
 
@@ -66,7 +68,9 @@ def load(path: str | Path) -> Checkpoint:
         ) from error
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise KeyposError(
-            file, f"cannot be read ({str(error).splitlines()[0]})", "it is cut short or damaged: copy it again"
+            file,
+            f"cannot be read ({str(error).splitlines()[0]})",
+            "it is cut short or damaged: copy it again",
         ) from error
     return Checkpoint(file, config, markup, weights)
 
@@ -88,7 +92,9 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
         wanted, given = config.get(key), checkpoint.config[key]
         if wanted is not None and wanted != given:
             raise KeyposError(
-                checkpoint.file, f"was trained at {key}={given}, not {wanted}", f"leave {key} out, or train at {wanted}"
+                checkpoint.file,
+                f"was trained at {key}={given}, not {wanted}",
+                f"leave {key} out, or train at {wanted}",
             )
     adopted = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS})
     adopted.codec.decoders = "${decoder}"

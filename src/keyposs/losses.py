@@ -52,9 +52,7 @@ def awing(
     return torch.where(error < theta, near, slope * error - offset)
 
 
-def visible_mean(
-    values: Float[Tensor, "b k *map"], visible: Bool[Tensor, "b k"]
-) -> Float[Tensor, ""]:
+def visible_mean(values: Float[Tensor, "b k *map"], visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
     """Mean over the maps of visible landmarks; 0, with a gradient of 0, where none is visible."""
     per_map = values.flatten(2).mean(-1)
     return torch.where(visible, per_map, 0).sum() / visible.sum().clamp(min=1)

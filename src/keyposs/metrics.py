@@ -28,6 +28,11 @@ def nme_per_face(
     return torch.where(visible, distance, 0).sum(-1) / visible.sum(-1) / norm
 
 
+def to_image(crop_to_image: Float[Tensor, "b 2 3"], points: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
+    """Points in crop pixels to pixels of their photos."""
+    return points @ crop_to_image[:, :, :2].mT + crop_to_image[:, None, :, 2]
+
+
 class FaceErrors(Metric):
     """NME, FR and AUC of a stream of per-face errors.
 

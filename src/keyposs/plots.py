@@ -33,9 +33,7 @@ def ced(errors: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " m"], Float
     return np.concatenate([[0.0], x]), np.concatenate([[0.0], np.cumsum(count) / len(errors)])
 
 
-def ced_figure(
-    errors: Mapping[str, Float[np.ndarray, " n"]], *, threshold: float, norm: str, title: str
-) -> Figure:
+def ced_figure(errors: Mapping[str, Float[np.ndarray, " n"]], *, threshold: float, norm: str, title: str) -> Figure:
     """The CED of each decoder up to the threshold of AUC.
 
     Args:

@@ -17,7 +17,10 @@ from keyposs.files import atomic, write_json
 
 
 def write(
-    run: Path, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+    run: Path,
+    rows: Sequence[Mapping[str, Any]],
+    predictions: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
 ) -> None:
     """Writes `results.json`, `run.json` and `predictions.csv` into a run directory, each atomically.
 
@@ -29,13 +32,20 @@ def write(
     """
     write_json(run / "results.json", list(rows))
     write_json(run / "run.json", dict(facts))
-    with atomic(run / "predictions.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic(run / "predictions.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         names = ["name", "split", "subsets", "decoder", "norm", "nme"]
         points = len(predictions[0]["points"]) // 2 if predictions else 0
         writer.writerow([*names, *(f"{axis}{i}" for i in range(points) for axis in "xy")])
         for row in predictions:
-            measures = (f"{row['norm']:.4f}", f"{row['nme']:.6f}", *(f"{value:.3f}" for value in row["points"]))
+            measures = (
+                f"{row['norm']:.4f}",
+                f"{row['nme']:.6f}",
+                *(f"{value:.3f}" for value in row["points"]),
+            )
             writer.writerow([*(row[name] for name in names[:4]), *measures])
 
 
@@ -60,7 +70,10 @@ def _commit() -> str | None:
     try:
         said = [
             subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-            for command in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for command in (
+                ["rev-parse", "--short", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
         ]
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -35,9 +35,7 @@ def results_table(rows: Sequence[Row]) -> Table:
         heading = (f"{group[0].split} {group[0].subset}", str(group[0].faces))
         lines = zip(dict.fromkeys(_labels(rows)), *(column.cells for column in group), strict=True)
         for label, *cells in (line for line in lines if line[1][0]):
-            table.add_row(
-                *heading, label, *(f"[bold green]{text}[/]" if best else text for text, best in cells)
-            )
+            table.add_row(*heading, label, *(f"[bold green]{text}[/]" if best else text for text, best in cells))
             heading = ("", "")
         table.add_section()
     return table
@@ -52,9 +50,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
     lines = [["decoder", *heads], ["---", *["---:"] * len(columns)]]
     for label, *cells in zip(dict.fromkeys(labels), *(column.cells for column in columns), strict=True):
         lines.append([f"`{label}`", *(f"**{text}**" if best else text for text, best in cells)])
-    return "\n".join(
-        [f"{_title(rows)} ({'; '.join(faces)}).", "", *(f"| {' | '.join(line)} |" for line in lines)]
-    )
+    return "\n".join([f"{_title(rows)} ({'; '.join(faces)}).", "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def _varying(rows: Sequence[Row]) -> list[str]:
@@ -86,10 +82,7 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
         }
         faces = next(iter(inside.values()))["faces"]
         for (key, decimals, better), name in zip(MEASURES, ("NME %", f"FR{at} %", f"AUC{at}"), strict=True):
-            texts = [
-                f"{inside[label][key]:.{decimals}f}" if label in inside else ""
-                for label in dict.fromkeys(labels)
-            ]
+            texts = [f"{inside[label][key]:.{decimals}f}" if label in inside else "" for label in dict.fromkeys(labels)]
             best = better(float(text) for text in texts if text)
             cells = [(text, bool(text) and float(text) == best) for text in texts]
             columns.append(Column(split, subset, faces, name, cells))

@@ -115,9 +115,7 @@ def _contours(picture: Picture, points: Float[np.ndarray, "k 2"], markup: Markup
     cv2.addWeighted(drawn, 0.45, picture, 0.55, 0, dst=picture)
 
 
-def _line(
-    picture: Picture, start: np.ndarray, end: np.ndarray, colour: tuple[int, ...], thickness: int
-) -> None:
+def _line(picture: Picture, start: np.ndarray, end: np.ndarray, colour: tuple[int, ...], thickness: int) -> None:
     if np.isfinite([start, end]).all():
         cv2.line(picture, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _BITS)
 
@@ -141,9 +139,7 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def sheet(
-    images: Sequence[Picture], *, columns: int, captions: Sequence[str] | None = None, pad: int = 4
-) -> Picture:
+def sheet(images: Sequence[Picture], *, columns: int, captions: Sequence[str] | None = None, pad: int = 4) -> Picture:
     """A contact sheet: pictures of any size in rows, centred in equal cells on white, captions below.
 
     Raises:

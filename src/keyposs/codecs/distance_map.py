@@ -91,12 +91,16 @@ class DistanceMap(Codec):
 
     def _check_decoders(self) -> None:
         if not self.decoders:
-            raise KeyposError("decoder", "no decoder is chosen", "choose some, such as decoder=[one_hot,multilateration]")
+            raise KeyposError(
+                "decoder", "no decoder is chosen", "choose some, such as decoder=[one_hot,multilateration]"
+            )
         size = self.grid.heatmap_size
         for name, decoder in self.decoders.items():
             try:
                 decoder(torch.zeros(1, size, size))
             except ValueError as error:
                 raise KeyposError(
-                    f"decoder.{name}", f"cannot read maps of heatmap_size={size} ({error})", "change it or leave it out"
+                    f"decoder.{name}",
+                    f"cannot read maps of heatmap_size={size} ({error})",
+                    "change it or leave it out",
                 ) from error

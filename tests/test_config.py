@@ -1,0 +1,96 @@
+"""Every yaml is a test case: it composes, and one training step runs with it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.errors import InstantiationException, MissingConfigException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from writers import write_300w, write_wflw
+
+from keyposs.config import CONF, cause
+from keyposs.errors import KeyposError
+from keyposs.module import LandmarkModule
+from quick import FEW_FACES, QUICK
+
+Compose = Callable[..., DictConfig]
+
+CHOICES = [(file.parent.name, file.stem) for file in sorted(CONF.glob("*/*.yaml"))]
+SEVERAL = ("decoder", "logger")
+"""Groups of which a list is chosen."""
+
+WRITERS = {"300w": write_300w, "wflw": write_wflw}
+"""Data that has to be on disk."""
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=["-".join(pair) for pair in CHOICES])
+def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: str, choice: str) -> None:
+    overrides = [*QUICK, f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"]
+    if group != "backbone" and choice != "demo":
+        overrides.append("backbone.name=mobilenetv3_small_050")
+    if group == "data" and choice in WRITERS:
+        WRITERS[choice](tmp_path / "data")
+        overrides.append(f"data.root={tmp_path / 'data'}")
+    else:
+        overrides += FEW_FACES
+    if choice == "ddp":
+        overrides += ["trainer.devices=1", "trainer.strategy=auto"]  # several processes: tests/test_train.py
+    train_one_step(composed(*overrides))
+
+
+def train_one_step(config: DictConfig) -> None:
+    datamodule = instantiate(config.datamodule)
+    module = LandmarkModule.from_config(config, datamodule.dataset.markup)
+    loggers = list(instantiate(config.logger).values())
+    callbacks = [callback for name, callback in instantiate(config.callbacks).items() if name != "checkpoint"]
+    before = {name: weight.clone() for name, weight in module.landmarker.named_parameters()}
+    trainer = instantiate(
+        config.trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        enable_checkpointing=False,
+        limit_train_batches=1,
+        limit_val_batches=0,
+    )
+    trainer.fit(module, datamodule=datamodule)
+    assert trainer.global_step == 1
+    assert all(value.isfinite().all() for value in module.state_dict().values())
+    assert any((weight != before[name]).any() for name, weight in module.landmarker.named_parameters())
+
+
+@pytest.mark.parametrize("size", [64, 32, 16, 8, 4])
+def test_one_knob_sets_the_resolution_everywhere(composed: Compose, size: int) -> None:
+    config = composed(f"heatmap_size={size}", *FEW_FACES)
+    module = LandmarkModule.from_config(config, instantiate(config.data).markup)
+    assert module.eval()(torch.zeros(1, 3, 256, 256)).shape == (1, 68, size, size)
+    assert module.codec.grid.heatmap_size == size
+
+
+def test_a_value_is_in_one_place(composed: Compose) -> None:
+    config = composed("codec.sigma=1.5")
+    assert {decoder.sigma for decoder in config.decoder.values()} == {1.5}
+
+
+def test_unknown_decoder_names_the_known(composed: Compose) -> None:
+    with pytest.raises(MissingConfigException, match=r"decoder/trilateration(.|\n)*multilateration"):
+        composed("decoder=[trilateration]")
+
+
+def test_a_mistake_inside_instantiate_is_found(small: Compose) -> None:
+    with pytest.raises(InstantiationException) as raised:
+        instantiate(small("decoder.multilateration.kernel=9").codec)
+    mistake = cause(raised.value)
+    assert isinstance(mistake, KeyposError)
+    assert "kernel=9" in str(mistake)
+
+
+def test_a_mistake_is_printed_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "keyposs.train", "data=300w", f"data.root={tmp_path / 'nowhere'}"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "nowhere: the folder is missing. Remedy: set data.root" in said.stderr
+    assert "Traceback" not in said.stderr
