@@ -232,7 +232,7 @@ def ranges(
     steps = torch.arange(kernel**2)
     anchors = torch.stack((window.x + steps % kernel, window.y + steps // kernel), -1)
     amplitude = torch.where(peak.value > 0, peak.value, 1.0)  # squared_ranges leaves it out
-    squared = squared_ranges(window, peak, sigma, kernel) - 2 * sigma**2 * amplitude.log()
+    squared = squared_ranges(window.responses, sigma, kernel) - 2 * sigma**2 * amplitude.log()
     return anchors.double().numpy(), squared.clamp_min(0).sqrt().double().numpy()
 
 
