@@ -44,7 +44,8 @@ def paint_face(key: Sequence[int], rng: np.random.Generator) -> Canvas:
 
 def expose(canvas: Canvas, rng: np.random.Generator) -> Photo:
     """What a camera makes of the light: exposure, cast, blur, noise and the screen's gamma."""
-    gain = np.exp(rng.normal(0, 0.14)) * np.exp(rng.normal(0, 0.04, 3))
+    metered = float(canvas[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4].mean())
+    gain = np.clip(0.26 / (metered + 1e-3), 0.4, 4) ** 0.5 * np.exp(rng.normal(0, 0.14) + rng.normal(0, 0.04, 3))
     photo = np.sqrt(np.clip(canvas * gain.astype(np.float32), 0, 1)) * 255
     blur = rng.choice([0.35, rng.uniform(0.4, 0.9), rng.uniform(0.9, 1.8)], p=[0.5, 0.38, 0.12])
     photo = cv2.GaussianBlur(photo, (0, 0), float(blur))

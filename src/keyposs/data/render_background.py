@@ -24,9 +24,7 @@ def _tint(rng: np.random.Generator, brightest: float = 0.7) -> Float[np.ndarray,
 
 def _clouds(canvas: Canvas, rng: np.random.Generator, cells: int, strength: float) -> None:
     noise = rng.standard_normal((cells, cells), dtype=np.float32)
-    canvas *= np.exp(strength * cv2.resize(noise, canvas.shape[1::-1], interpolation=cv2.INTER_CUBIC))[
-        ..., None
-    ]
+    canvas *= np.exp(strength * cv2.resize(noise, canvas.shape[1::-1], interpolation=cv2.INTER_CUBIC))[..., None]
 
 
 def _studio(canvas: Canvas, rng: np.random.Generator) -> None:

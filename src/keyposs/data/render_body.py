@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_hair import CLOTH, LONG
-from keyposs.data.render_look import Look
+from keyposs.data.render_look import CLOTH, LONG, Look
 from keyposs.data.render_paint import Canvas, ellipse, fill, inside, shade, stroke
 from keyposs.data.render_scene import Scene
 from keyposs.data.render_shape import smooth
@@ -39,6 +38,8 @@ def paint_near_ear(canvas: Canvas, scene: Scene, look: Look) -> None:
 
 _BEHIND = [(-0.60, -1.2), (-0.98, -0.5), (-1.0, 0.3), (-1.08, 1.1), (-0.95, 2.6)]
 _BEHIND += [(-x, y) for x, y in _BEHIND[::-1]]
+_SHOULDERS = [(0.95, 0.12), (1.5, 0.30), (1.85, 0.75), (2.1, 3)]
+_SHOULDERS += [(-x, y) for x, y in _SHOULDERS[::-1]]
 _LOCK = [(0.78, 0.3), (0.98, 0.3), (1.08, 1.1), (0.98, 1.9), (0.78, 2.1), (0.62, 1.6), (0.66, 1.0)]
 
 
@@ -86,9 +87,7 @@ def _hang(
     x = rng.uniform(low, high, (count, 1))
     y = np.linspace(top, bottom, 6)
     wave = 0.03 * np.sin(3.5 * y + rng.uniform(0, 6) + 2 * x)
-    lines = scene.project(np.stack([x + wave, np.tile(y, (count, 1)), np.full((count, 6), depth)], -1))[
-        ..., :2
-    ]
+    lines = scene.project(np.stack([x + wave, np.tile(y, (count, 1)), np.full((count, 6), depth)], -1))[..., :2]
     contrast = 0.25 if look.style in CLOTH else 1.0
     width = (0.05 if look.style in CLOTH else 0.016) * scene.scale
     for part, tone in ((lines[::2], 0.45), (lines[1::2], 2.0)):
@@ -123,9 +122,7 @@ def _neck(canvas: Canvas, scene: Scene, look: Look) -> None:
         edge = nape + side * wide
         dark = np.array([0.42, 0.36, 0.35]) if side * look.light[0] < 0 else np.array([0.75, 0.7, 0.7])
         shade(canvas, [np.array([edge, edge + lean * unit * 1.1])], dark, 0.13 * unit, 0.28 * unit)
-        bone = np.array(
-            [throat + np.array([side * 0.08, 0.12]) * unit, throat + np.array([side * 0.6, -0.02]) * unit]
-        )
+        bone = np.array([throat + np.array([side * 0.08, 0.12]) * unit, throat + np.array([side * 0.6, -0.02]) * unit])
         shade(canvas, [bone], np.array([0.78, 0.72, 0.7]), 0.03 * unit, 0.04 * unit)
     fall = np.array([-0.10 * look.light[0], 0.20 + 0.1 * max(-look.light[1], 0)]) * unit
     jaw = scene.keypoints[2:15] + fall
@@ -134,43 +131,36 @@ def _neck(canvas: Canvas, scene: Scene, look: Look) -> None:
 
 def _clothes(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:
     unit, (_, throat, _) = scene.scale, _frame(scene)
-    depth, open_to = rng.choice([0.08, 0.22, 0.42, 0.7]), rng.uniform(0.48, 0.62)
-    round_off = rng.uniform(0.6, 1)
-    collar = [
-        (-open_to, -0.05),
-        (-0.55 * open_to, depth * round_off * 0.8),
-        (0, depth),
-        (0.55 * open_to, depth * round_off * 0.8),
-        (open_to, -0.05),
-    ]
-    shoulder = [
-        (0.95, 0.12),
-        (1.5, 0.30),
-        (1.85, 0.75),
-        (2.1, 3),
-        (-2.1, 3),
-        (-1.85, 0.75),
-        (-1.5, 0.30),
-        (-0.95, 0.12),
-    ]
-    neckline = smooth(np.array(collar), np.linspace(0, 4 - 1e-9, 30))
-    cloth = throat + np.vstack([neckline, shoulder]) * unit
+    deep, wide = rng.choice([0.08, 0.22, 0.42, 0.7]), rng.uniform(0.48, 0.62)
+    bend = 0.8 * deep * rng.uniform(0.6, 1)
+    collar = np.array([(-wide, -0.05), (-0.55 * wide, bend), (0, deep), (0.55 * wide, bend), (wide, -0.05)])
+    neckline = smooth(collar, np.linspace(0, 4 - 1e-9, 30))
+    shoulders = smooth(np.array(_SHOULDERS), np.linspace(0, len(_SHOULDERS) - 1 - 1e-9, 40))
+    cloth = throat + np.vstack([neckline, shoulders]) * unit
+    inside(canvas, [cloth], lambda c: _weave(c, cloth, throat, unit, look, rng))
+    stroke(canvas, [throat + neckline * unit], look.cloth * _body_light(look) * 0.55, 0.05 * unit, 0.7, 1.0)
+
+
+def _weave(
+    canvas: Canvas,
+    cloth: Float[np.ndarray, "_ 2"],
+    throat: Float[np.ndarray, " 2"],
+    unit: float,
+    look: Look,
+    rng: np.random.Generator,
+) -> None:
+    """Cloth, plain or striped, with folds, and dark on the side away from the lamp."""
     light = _body_light(look)
-
-    def weave(canvas: Canvas) -> None:
-        fill(canvas, [cloth], look.cloth * light)
-        if rng.random() < 0.25:
-            at = np.arange(-0.2, 2.2, rng.uniform(0.12, 0.3))
-            stripes = [throat + np.array([[-2.2, y + 0.15], [0, y], [2.2, y + 0.15]]) * unit for y in at]
-            stroke(canvas, stripes, look.iris * light * 4, 0.06 * unit, 0.8)
-        for x in rng.uniform(-1.6, 1.6, 6):
-            fold = throat + np.array([[x, 0.25], [x * 1.15, 1.6]]) * unit
-            shade(canvas, [fold], np.full(3, rng.choice([0.7, 1.2])), 0.07 * unit, 0.09 * unit)
-        away = throat - np.sign(look.light[0]) * np.array([1.7 * unit, -unit])
-        shade(canvas, [ellipse(away, 1.1 * unit, 1.6 * unit)], np.full(3, 0.55), 0.3 * unit)
-
-    inside(canvas, [cloth], weave)
-    stroke(canvas, [throat + neckline * unit], look.cloth * light * 0.55, 0.05 * unit, 0.7, 1.0)
+    fill(canvas, [cloth], look.cloth * light)
+    if rng.random() < 0.25:
+        at = np.arange(-0.2, 2.2, rng.uniform(0.12, 0.3))
+        stripes = [throat + np.array([[-2.2, y + 0.15], [0, y], [2.2, y + 0.15]]) * unit for y in at]
+        stroke(canvas, stripes, look.iris * light * 4, 0.06 * unit, 0.8)
+    for x in rng.uniform(-1.6, 1.6, 6):
+        fold = throat + np.array([[x, 0.25], [x * 1.15, 1.6]]) * unit
+        shade(canvas, [fold], np.full(3, rng.choice([0.7, 1.2])), 0.07 * unit, 0.09 * unit)
+    away = throat - np.sign(look.light[0]) * np.array([1.7 * unit, -unit])
+    shade(canvas, [ellipse(away, 1.1 * unit, 1.6 * unit)], np.full(3, 0.55), 0.3 * unit)
 
 
 def _ear(canvas: Canvas, scene: Scene, look: Look, side: int) -> None:

@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_hair import CLOTH
-from keyposs.data.render_look import Look
+from keyposs.data.render_look import CLOTH, Look
 from keyposs.data.render_paint import Canvas, colour, ellipse, fill, inside, shade, stroke
 from keyposs.data.render_scene import Scene
 from keyposs.data.render_shape import smooth
@@ -68,9 +67,7 @@ def _eye(canvas: Canvas, scene: Scene, look: Look, side: int) -> None:
     stroke(canvas, [wing], dark, 0.016 * unit, 0.6, 0.004 * unit)
 
 
-def _eyeball(
-    canvas: Canvas, scene: Scene, look: Look, points: Float[np.ndarray, "6 2"], light: np.ndarray
-) -> None:
+def _eyeball(canvas: Canvas, scene: Scene, look: Look, points: Float[np.ndarray, "6 2"], light: np.ndarray) -> None:
     unit, corners = scene.scale, points[[0, 3]]
     centre = iris_centre(scene, look, points)
     white = colour(232, 222, 214) * light * 0.92
@@ -113,11 +110,7 @@ def _brow(canvas: Canvas, scene: Scene, look: Look, side: int, rng: np.random.Ge
     unit, up = scene.scale, -scene.turn[:2, 1] * scene.scale
     along = np.gradient(line, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    thick = (
-        0.032
-        * look.brow_weight
-        * np.interp(np.linspace(0, 1, 30), [0, 0.35, 0.85, 1], [0.25, 0.9, 1.25, 1.0])
-    )
+    thick = 0.032 * look.brow_weight * np.interp(np.linspace(0, 1, 30), [0, 0.35, 0.85, 1], [0.25, 0.9, 1.25, 1.0])
     body = np.vstack([line + up * thick[:, None], (line - up * thick[:, None])[::-1]])
     light = _light(scene, look, (0, -0.3, 1))
     ink = (look.hair if look.style not in CLOTH else colour(40, 30, 26)) * 0.55 * light
@@ -161,9 +154,7 @@ def _folds(canvas: Canvas, scene: Scene, look: Look) -> None:
     depth = 0.10 + 0.22 * look.age + 0.22 * max(scene.head.expression.smile, 0)
     for wing, corner, sign in ((31, 48, -1), (35, 54, 1)):
         out = scene.turn[:2, 0] * sign * unit
-        line = curve(
-            np.array([k[wing] + out * 0.05, (k[wing] + k[corner]) / 2 + out * 0.10, k[corner] + out * 0.07])
-        )
+        line = curve(np.array([k[wing] + out * 0.05, (k[wing] + k[corner]) / 2 + out * 0.10, k[corner] + out * 0.07]))
         shade(canvas, [line], 1 - depth * np.array([0.8, 1, 1]), 0.016 * unit, 0.025 * unit)
         shade(
             canvas,

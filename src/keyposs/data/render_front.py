@@ -8,6 +8,8 @@ from keyposs.data.render_scene import Scene
 from keyposs.data.render_shape import smooth
 from keyposs.data.render_skin import light_on
 
+_MASKS = ((170, 205, 225), (235, 235, 232), (40, 42, 48))
+
 
 def paint_front(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:
     """Glasses, and whatever hides a part of the face."""
@@ -22,70 +24,63 @@ def _flat(scene: Scene, points: object) -> np.ndarray:
 
 
 def _glasses(canvas: Canvas, scene: Scene, look: Look) -> None:
-    unit, rest = scene.scale, scene.head.rest
-    t = np.linspace(0, 2 * np.pi, 48)
-    power = 1.0 if look.glasses == "round" else 0.55
-    x, y = (np.sign(f) * np.abs(f) ** power for f in (np.cos(t), np.sin(t)))
-    eye_y = rest[36:48, 1].mean()
-    frame = look.cloth * 0.25 if look.glasses != "dark" else colour(20, 20, 22)
-    rims = []
-    for side in (-1, 1):
-        across = side * 0.365 + 0.255 * x
-        z = 0.17 - 0.45 * np.abs(across) ** 2
-        rims.append(_flat(scene, np.stack([across, eye_y + 0.05 + 0.205 * y, z], 1)))
+    unit, eye_y = scene.scale, scene.head.rest[36:48, 1].mean()
+    dark = look.glasses == "dark"
+    frame = colour(20, 20, 22) if dark else look.cloth * 0.25
+    rims = [_rim(scene, look.glasses, side * 0.365, eye_y + 0.05) for side in (-1, 1)]
     for rim in rims:
-        if look.glasses == "dark":
+        if dark:
             fill(canvas, [rim], colour(26, 24, 28), 0.93)
             shade(canvas, [rim[24:40]], np.array([1.8, 1.8, 1.9]), 0.04 * unit)
         else:
-            shade(
-                canvas,
-                [rim + np.array([0, 0.03]) * unit],
-                np.array([0.85, 0.85, 0.85]),
-                0.012 * unit,
-                0.03 * unit,
-            )
-    bridge = _flat(
-        scene, [(-0.115, eye_y - 0.01, 0.17), (0, eye_y - 0.04, 0.20), (0.115, eye_y - 0.01, 0.17)]
-    )
-    stroke(canvas, [*rims, bridge], frame, 0.035 * unit)
+            below = rim + np.array([0, 0.03]) * unit
+            shade(canvas, [below], np.full(3, 0.85), 0.012 * unit, 0.03 * unit)
+    bridge = _flat(scene, [(x, eye_y - 0.04 + 2.3 * x * x, 0.20 - 2.3 * x * x) for x in (-0.115, 0, 0.115)])
     temples = [
-        _flat(scene, [(s * 0.62, eye_y - 0.03, -0.01), (s * 0.88, eye_y - 0.03, -0.72)]) for s in (-1, 1)
+        _flat(scene, [(side * 0.62, eye_y - 0.03, -0.01), (side * 0.88, eye_y - 0.03, -0.72)])
+        for side in (-1, 1)
+        if side * scene.yaw < 0.12  # the head hides the other one
     ]
-    near = [line for line, s in zip(temples, (-1, 1), strict=True) if s * scene.yaw < 0.12]
-    stroke(canvas, near, frame, 0.035 * unit)
+    stroke(canvas, [*rims, bridge, *temples], frame, 0.035 * unit)
+
+
+def _rim(scene: Scene, shape: str, x: float, y: float) -> np.ndarray:
+    """The frame around one eye, on a plane that bends backwards at the sides."""
+    t = np.linspace(0, 2 * np.pi, 48)
+    power = 1.0 if shape == "round" else 0.55
+    across, down = (np.sign(f) * np.abs(f) ** power for f in (np.cos(t), np.sin(t)))
+    across = x + 0.255 * across
+    return _flat(scene, np.stack([across, y + 0.205 * down, 0.17 - 0.45 * across**2], 1))
 
 
 def _cloth_cover(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:
-    """A medical mask or a scarf: one piece with folds and straps."""
-    k, unit = scene.keypoints, scene.scale
-    (shape,) = scene.cover_contours
+    """A medical mask with straps, or a scarf."""
+    k, unit, mask = scene.keypoints, scene.scale, scene.cover == "mask"
     light = light_on(look, scene.turn @ np.array([0, 0.2, 0.98]))
-    tints = (
-        ((170, 205, 225), (235, 235, 232), (40, 42, 48))
-        if scene.cover == "mask"
-        else ((120, 50, 50), (60, 70, 110))
-    )
-    paint = colour(*tints[rng.integers(len(tints))]) * light
-    if scene.cover == "mask":
-        straps = [
-            np.array([k[a], b]) for a, b in ((2, k[1] * 1.1 - k[30] * 0.1), (14, k[15] * 1.1 - k[30] * 0.1))
-        ]
-        stroke(canvas, straps, paint, 0.03 * unit)
-    fill(canvas, [shape], paint)
+    tint = colour(*_MASKS[rng.integers(len(_MASKS))]) if mask else look.cloth[::-1]
+    if mask:
+        straps = [np.array([k[rim], 1.1 * k[ear] - 0.1 * k[30]]) for rim, ear in ((2, 1), (14, 15))]
+        stroke(canvas, straps, tint * light, 0.03 * unit)
+    shadow = [contour + np.array([0, -0.02]) * unit for contour in scene.cover_contours]
+    shade(canvas, shadow, np.full(3, 0.6), 0.03 * unit)
+    inside(canvas, scene.cover_contours, lambda c: _drape(c, scene, look, tint * light, rng))
+
+
+def _drape(canvas: Canvas, scene: Scene, look: Look, paint: np.ndarray, rng: np.random.Generator) -> None:
+    """Cloth over nose, mouth or chin: light from the lamp's side, and folds across."""
+    k, unit, mask = scene.keypoints, scene.scale, scene.cover == "mask"
+    fill(canvas, scene.cover_contours, paint)
     lit = look.light[:2] * unit * 0.35
-    middle = k[51]
-    shade(
-        canvas,
-        [ellipse(middle - lit * 1.6, 0.6 * unit, 0.8 * unit)],
-        np.array([0.72, 0.72, 0.75]),
-        0.2 * unit,
-    )
-    shade(canvas, [ellipse(middle + lit, 0.3 * unit, 0.4 * unit)], np.array([1.2, 1.2, 1.2]), 0.18 * unit)
-    for t in (0.25, 0.5, 0.75):
-        line = np.array([k[3] * (1 - t) + k[6] * t, k[33] * (1 - t) + k[8] * t, k[13] * (1 - t) + k[10] * t])
-        fold = smooth(line, np.linspace(0.1, 1.9, 30))
-        shade(canvas, [fold], np.array([0.78, 0.78, 0.8]), 0.02 * unit, 0.02 * unit)
+    shade(canvas, [ellipse(k[51] - 1.6 * lit, 0.6 * unit, 0.8 * unit)], np.full(3, 0.68), 0.2 * unit)
+    shade(canvas, [ellipse(k[51] + lit, 0.3 * unit, 0.4 * unit)], np.full(3, 1.2), 0.18 * unit)
+    for t in (0.25, 0.5, 0.75) if mask else np.linspace(0.3, 2.1, 8) + rng.normal(0, 0.05, 8):
+        line = np.array([k[3] + t * (k[6] - k[3]), k[33] + t * (k[8] - k[33]), k[13] + t * (k[10] - k[13])])
+        if not mask:
+            line = line[1] + (line - line[1]) * [2, 1] + rng.normal(0, 0.04 * unit, (3, 2))
+        fold = smooth(line, np.linspace(0, 2 - 1e-9, 30))
+        thick = (0.02 if mask else 0.05) * unit
+        shade(canvas, [fold], np.full(3, 0.78 if mask else 0.55), thick, thick)
+        shade(canvas, [fold + np.array([0, 0.06]) * unit], np.full(3, 1.0 if mask else 1.3), thick, thick)
 
 
 def _hand_cover(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:

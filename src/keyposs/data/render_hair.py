@@ -3,11 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_look import Look
+from keyposs.data.render_look import CLOTH, Look
 from keyposs.data.render_mesh import noise
-
-CLOTH = ("beanie", "veil")
-LONG = ("long", "long fringe", "veil")
 
 _CROWN = np.array([0.0, -0.35, -0.8])
 
@@ -31,16 +28,14 @@ _THICKNESS = {
 }
 
 
-def hair_margin(
-    look: Look, turns: Float[np.ndarray, " m"], y: Float[np.ndarray, "n m"]
-) -> Float[np.ndarray, "n m"]:
+def hair_margin(look: Look, turns: Float[np.ndarray, " m"], y: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
     """How far the surface lies above the lower edge of the hair: positive within it."""
     if look.style == "bald":
         return np.full(y.shape, -9.0)
     degrees = np.degrees(turns)
     edge = np.interp(np.abs(degrees), _ANGLES, _EDGES[look.style])
     if look.style in ("side", "long"):
-        edge = edge + 0.14 * look.parting * np.tanh(degrees / 25) * (np.abs(degrees) < 66)
+        edge = edge + 0.14 * look.parting * np.tanh(degrees / 25) * np.clip((78 - np.abs(degrees)) / 25, 0, 1)
     if look.style not in ("fringe", "long fringe", *CLOTH):
         edge = np.where(np.abs(degrees) < 50, edge * look.hairline, edge)
     return edge - y
@@ -57,9 +52,7 @@ def hair_lift(
         return surface
     away = surface - _CROWN
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
-    thick = (
-        _THICKNESS[look.style] * look.volume * np.clip(margin / (0.5 if look.style == "afro" else 0.14), 0, 1)
-    )
+    thick = _THICKNESS[look.style] * look.volume * np.clip(margin / (0.5 if look.style == "afro" else 0.14), 0, 1)
     if look.style not in CLOTH:
         thick = thick * (1 + 0.22 * lumps)
     return surface + away * (thick * (1 - 0.5 * np.clip(surface[..., 1], 0, 1)))[..., None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -44,6 +45,8 @@ STYLES = (
     "beanie",
     "veil",
 )
+CLOTH = ("beanie", "veil")
+LONG = ("long", "long fringe", "veil")
 _STYLE_ODDS = np.array([5, 20, 8, 11, 14, 15, 8, 6, 5, 4, 4]) / 100
 
 
@@ -76,36 +79,16 @@ class Look:
 def draw_look(key: Sequence[int]) -> Look:
     """The look that belongs to a key."""
     rng = random_stream(key, 1)
-    tone = rng.uniform(0, len(_SKINS) - 1)
-    skin = _between(_SKINS, tone) * rng.uniform(0.94, 1.05, 3)
-    dark_hair = tone > 3 and rng.random() < 0.85
-    hair = colour(*_HAIRS[rng.integers(0, 3 if dark_hair else len(_HAIRS))]) * rng.uniform(0.8, 1.2)
     style = str(rng.choice(STYLES, p=_STYLE_ODDS))
-    if style in ("beanie", "veil"):
-        hair = colour(*_CLOTHS[rng.integers(len(_CLOTHS))])
-    bearded = rng.random() < 0.35 and style not in ("long", "long fringe", "bun", "veil")
-    beard = float(rng.choice([0.25, 0.6, 1.0])) if bearded else 0.0
-    feminine = style in ("long", "long fringe", "bun", "veil") and rng.random() < 0.75
-    azimuth, height = rng.normal(0, 0.75), rng.uniform(-0.1, 0.95)
-    light = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
-    warm = rng.normal(0, 0.06)
-    lamp = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.70, 1.05)
-    ambient = np.array([1.05 - warm, 0.98, 0.96 + warm]) * rng.uniform(0.22, 0.48)
-    rose = np.array([0.98, 0.50, 0.55]) if not feminine else np.array([1.0, 0.34, 0.40])
+    light, lamp, ambient = _draw_light(rng)
     return Look(
-        skin=skin,
-        hair=hair,
+        **_draw_face(rng, style),
         cloth=colour(*_CLOTHS[rng.integers(len(_CLOTHS))]) * rng.uniform(0.6, 1.2),
-        iris=colour(*_IRISES[rng.integers(0, 3 if tone > 3 else len(_IRISES))]),
-        lips=rose * rng.uniform(0.85, 1.05),
         style=style,
         parting=int(rng.choice([-1, 1])),
         volume=float(rng.uniform(0.7, 1.4)),
         hairline=float(rng.normal(1, 0.08)),
-        beard=beard,
-        moustache=beard if rng.random() < 0.8 else 0.0,
         brow_weight=float(rng.uniform(0.6, 1.3)),
-        make_up=float(feminine) * rng.uniform(0.3, 1),
         age=float(rng.uniform(0, 1) ** 1.5),
         glasses=str(rng.choice(["", "round", "square", "dark"], p=[0.74, 0.11, 0.11, 0.04])),
         gaze=rng.normal(0, 0.35, 2) * [1, 0.5],
@@ -114,6 +97,35 @@ def draw_look(key: Sequence[int]) -> Look:
         ambient=ambient,
         shine=float(rng.uniform(0.02, 0.16)),
     )
+
+
+def _draw_face(rng: np.random.Generator, style: str) -> dict[str, Any]:
+    """Colours of skin, hair, eyes and lips that go together, beard and make-up."""
+    tone = rng.uniform(0, len(_SKINS) - 1)
+    dark = tone > 3 and rng.random() < 0.85
+    hairs = _CLOTHS if style in CLOTH else _HAIRS[:3] if dark else _HAIRS
+    bearded = style not in (*LONG, "bun") and rng.random() < 0.35
+    beard = float(rng.choice([0.25, 0.6, 1.0])) if bearded else 0.0
+    make_up = rng.uniform(0.3, 1) if style in (*LONG, "bun") and rng.random() < 0.75 else 0.0
+    rose = np.array([1.0, 0.34, 0.40]) if make_up else np.array([0.98, 0.50, 0.55])
+    return {
+        "skin": _between(_SKINS, tone) * rng.uniform(0.94, 1.05, 3),
+        "hair": colour(*hairs[rng.integers(len(hairs))]) * rng.uniform(0.8, 1.2),
+        "iris": colour(*_IRISES[rng.integers(3 if tone > 3 else len(_IRISES))]),
+        "lips": rose * rng.uniform(0.85, 1.05),
+        "beard": beard,
+        "moustache": beard if rng.random() < 0.8 else 0.0,
+        "make_up": make_up,
+    }
+
+
+def _draw_light(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Direction towards the lamp, the lamp's light, and the light that comes from all around."""
+    azimuth, height = rng.normal(0, 0.75), rng.uniform(-0.1, 0.95)
+    light = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
+    warm = rng.normal(0, 0.06)
+    lamp = np.array([1 + warm, 1, 1 - warm]) * rng.uniform(0.70, 1.05)
+    return light, lamp, np.array([1.05 - warm, 0.98, 0.96 + warm]) * rng.uniform(0.22, 0.48)
 
 
 def _between(colours: Sequence[tuple[int, int, int]], at: float) -> Float[np.ndarray, " 3"]:

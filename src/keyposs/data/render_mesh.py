@@ -55,9 +55,7 @@ def splat(
     layer[met, :3] = paint.reshape(-1, 3)[nearest[met]]
     layer[met, 3] = 1
     layer = layer.reshape(h, w, 4)
-    solid = cv2.morphologyEx(
-        255 * (nearest >= 0).astype(np.uint8).reshape(h, w), cv2.MORPH_CLOSE, np.ones((5, 5))
-    )
+    solid = cv2.morphologyEx(255 * (nearest >= 0).astype(np.uint8).reshape(h, w), cv2.MORPH_CLOSE, np.ones((5, 5)))
     cover = cv2.GaussianBlur(solid.astype(np.float32) / 255, (5, 5), 0.7)[..., None]
     soft = cv2.GaussianBlur(layer, (7, 7), 0.9)
     canvas += cover * (soft[..., :3] / np.maximum(soft[..., 3:], np.float32(1e-6)) - canvas)

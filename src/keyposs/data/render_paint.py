@@ -76,9 +76,7 @@ def _blurred(cover: np.ndarray, blur: float) -> np.ndarray:
     return cv2.GaussianBlur(cover, (reach, reach), blur, borderType=cv2.BORDER_REPLICATE)
 
 
-def fill(
-    canvas: Canvas, contours: Sequence[Contour], paint: np.ndarray, alpha: float = 1, blur: float = 0
-) -> None:
+def fill(canvas: Canvas, contours: Sequence[Contour], paint: np.ndarray, alpha: float = 1, blur: float = 0) -> None:
     """Covers the inside of contours with a colour."""
     if found := _stencil(canvas, contours, blur, None):
         cover, window = found
@@ -112,9 +110,7 @@ def shade(
         canvas[window] *= 1 + cover * (factor.astype(np.float32) - 1)
 
 
-def inside(
-    canvas: Canvas, contours: Sequence[Contour], paint: Callable[[Canvas], None], blur: float = 0
-) -> None:
+def inside(canvas: Canvas, contours: Sequence[Contour], paint: Callable[[Canvas], None], blur: float = 0) -> None:
     """Lets a painter work, and keeps only what falls inside contours."""
     if found := _stencil(canvas, contours, blur, None):
         cover, window = found
@@ -128,6 +124,4 @@ def ellipse(centre: np.ndarray, rx: float, ry: float, turn: float = 0.0, count: 
     """The contour of an ellipse, turned clockwise by an angle in radians."""
     t = np.linspace(0, 2 * np.pi, count, endpoint=False)
     x, y = rx * np.cos(t), ry * np.sin(t)
-    return centre + np.column_stack(
-        [x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)]
-    )
+    return centre + np.column_stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)])

@@ -167,9 +167,7 @@ def _phone(scene: Scene) -> list[Float[np.ndarray, "_ 2"]]:
     return [middle + corners @ axes]
 
 
-def _capsule(
-    start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"], radius: float
-) -> Float[np.ndarray, "n 2"]:
+def _capsule(start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"], radius: float) -> Float[np.ndarray, "n 2"]:
     along = np.arctan2(*(end - start)[::-1])
     half = np.linspace(-np.pi / 2, np.pi / 2, 14)
     cap = np.stack([np.cos(half + along), np.sin(half + along)], axis=1) * radius

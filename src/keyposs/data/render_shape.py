@@ -1,7 +1,7 @@
 """A three-dimensional head drawn by numbers: its surface, its expressions and the 68 points that lie on it.
 
-The unit is the distance between the outer eye corners; x runs to the picture's right, y down, z to the viewer;
-the origin lies between the eyes. A head is a stack of slices (rows): the front of each is half an ellipse, to
+The unit is the distance between the outer eye corners; x runs to the right, y down, z to the viewer.
+The origin lies between the eyes. A head is a stack of slices (rows): the front of each is half an ellipse, to
 which soft bumps (nose, sockets, lips, chin) add depth. The rim of the lower slices is the jaw line.
 """
 
@@ -144,7 +144,7 @@ class Head:
     def lowered(self, y: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Height (y) with the mouth open: the skin below the lips goes down with the jaw."""
         mouth = self.rest[62, 1]
-        t = np.clip((y - mouth + 0.05) / 0.22, 0, 1)
+        t = np.clip((y - mouth + 0.22) / 0.46, 0, 1)
         return y + self.drop * t * t * (3 - 2 * t)
 
     def even_rows(self, count: int) -> Float[np.ndarray, " m"]:
@@ -155,9 +155,7 @@ class Head:
         length = np.concatenate([[0], np.cumsum(steps)])
         return np.interp(np.linspace(0, length[-1], count), length, rows)
 
-    def grid(
-        self, turns: Float[np.ndarray, "*turns"], rows: Float[np.ndarray, " n"]
-    ) -> Float[np.ndarray, "n m 3"]:
+    def grid(self, turns: Float[np.ndarray, "*turns"], rows: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n m 3"]:
         """The surface at angles around the slices, and at parameters along the rows.
 
         Angles (0 in front, pi/2 at the rim) are the same for all rows, or of shape (n, m).

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_hair import CLOTH, hair_lift, hair_margin, hair_shine, hair_strands
-from keyposs.data.render_look import Look
+from keyposs.data.render_hair import hair_lift, hair_margin, hair_shine, hair_strands
+from keyposs.data.render_look import CLOTH, Look
 from keyposs.data.render_mesh import finer, noise, splat, surface_normals
 from keyposs.data.render_paint import Canvas
 from keyposs.data.render_scene import Scene

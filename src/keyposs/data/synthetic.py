@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from keyposs.data.render import render_face
+from keyposs.data.render_look import draw_look
 from keyposs.data.render_scene import draw_scene
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68, NORMS
@@ -65,6 +66,9 @@ class Synthetic:
         key = (self.seed, _SPLITS.index(split), index)
         scene = draw_scene(key)
         keypoints, visible = scene.keypoints, np.ones(MARKUP_68.size, dtype=bool)
+        occluded = scene.occluded
+        if draw_look(key).glasses == "dark":
+            occluded[36:48] = True
         box = np.concatenate([keypoints.min(0), keypoints.max(0)])
         name = f"{self.name}/{split}/{index:05d}"
         return Annotation(
@@ -73,7 +77,7 @@ class Synthetic:
             subsets=("all",),
             keypoints=keypoints,
             visible=visible,
-            occluded=scene.occluded,
+            occluded=occluded,
             box=box,
             norm=MARKUP_68.norm(self.norm, keypoints, visible, box),
             read=partial(render_face, key),
