@@ -84,13 +84,9 @@ def test_changed_photo_is_never_served_stale(root, folder):
 def test_changed_box_and_fewer_faces_are_never_served_stale(root, folder):
     cache_crops(folder, "test", faces(root), **FRAME)
     moved = [face._replace(box=face.box + 3) for face in faces(root)]
-    np.testing.assert_array_equal(
-        cache_crops(folder, "test", moved, **FRAME)(2), canonical_crop(moved[2], **FRAME)
-    )
+    np.testing.assert_array_equal(cache_crops(folder, "test", moved, **FRAME)(2), canonical_crop(moved[2], **FRAME))
     fewer = faces(root)[1:]
-    np.testing.assert_array_equal(
-        cache_crops(folder, "test", fewer, **FRAME)(0), canonical_crop(fewer[0], **FRAME)
-    )
+    np.testing.assert_array_equal(cache_crops(folder, "test", fewer, **FRAME)(0), canonical_crop(fewer[0], **FRAME))
 
 
 def test_cut_file_is_made_again(root, folder):

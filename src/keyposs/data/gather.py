@@ -55,9 +55,7 @@ def describe(
     if not (np.isfinite(keypoints).all() and np.isfinite(length) and length > 0):
         cause = f"its landmarks are not finite or coincide: the {norm} norm is {length}"
         raise KeyposError(source, cause, "mend or remove the annotation, or set data.bad_faces=skip")
-    return Annotation(
-        name, photo, subsets, keypoints, visible, ~visible, box, length, partial(read_photo, photo_path)
-    )
+    return Annotation(name, photo, subsets, keypoints, visible, ~visible, box, length, partial(read_photo, photo_path))
 
 
 def gather(

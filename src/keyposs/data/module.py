@@ -171,9 +171,7 @@ class FaceDataModule(pl.LightningDataModule):
         faces = self.annotations(split)
         if not faces:
             cause = f"holds no faces for the split {split!r}"
-            raise KeyposError(
-                f"data={self.dataset.name}", cause, "add the files of that split, or choose other data"
-            )
+            raise KeyposError(f"data={self.dataset.name}", cause, "add the files of that split, or choose other data")
         frame = {"image_size": self.image_size, "padding": self.padding}
         cache = None if self.cache is None else self._open_cache(self.cache, split, **frame)
         return FaceCrops(faces, **frame, augment=self.augment, flip=self.dataset.markup.flip, cache=cache)
@@ -200,9 +198,8 @@ class FaceDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
             worker_init_fn=_start_worker,
-            generator=torch.Generator().manual_seed(
-                self.seed
-            ),  # spares the global one: dropout stays as it was
+            # Its own, so that the global one, and dropout with it, goes on as if no data had been read.
+            generator=torch.Generator().manual_seed(self.seed),
         )
 
 

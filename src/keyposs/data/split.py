@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from keyposs.types import Annotation
 
 
-def hold_out(
-    annotations: Sequence[Annotation], fraction: float = 0.1
-) -> tuple[list[Annotation], list[Annotation]]:
+def hold_out(annotations: Sequence[Annotation], fraction: float = 0.1) -> tuple[list[Annotation], list[Annotation]]:
     """Cuts validation faces off, by source photo and in each part alike.
 
     A part is the folder of a photo. Its photos stand in the order of the SHA-256 of their names, and the

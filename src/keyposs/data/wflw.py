@@ -72,9 +72,7 @@ class Wflw:
 
     def _find_lists(self) -> dict[str, Path]:
         folders = (self.root / _LISTS, self.root / "WFLW_annotations" / _LISTS)
-        named = [
-            (s, folder / f"list_98pt_rect_attr_{s}.txt") for folder in folders for s in ("train", "test")
-        ]
+        named = [(s, folder / f"list_98pt_rect_attr_{s}.txt") for folder in folders for s in ("train", "test")]
         paths = {split: path for split, path in named if path.is_file()}
         if not paths:
             remedy = "set data.root to the folder that holds WFLW_annotations and WFLW_images"
