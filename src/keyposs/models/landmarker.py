@@ -1,0 +1,42 @@
+"""A backbone and a head: image in, the codec's output out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+
+class Landmarker(nn.Module):
+    """The whole network. It takes raw pixels, so that nothing has to be remembered beside an exported model.
+
+    Args:
+        backbone: image to a list of feature maps, finest first, with `channels` of each and `heatmap_size`, the
+            side of the first.
+        head: called as `head(channels=..., size=..., keypoints=...)`, it builds the module that turns the list into
+            what the codec reads.
+        keypoints: how many points a face has.
+
+    >>> import torch
+    >>> from keyposs.models import ConvHead, backbone
+    >>> net = Landmarker(backbone("resnet18", heatmap_size=8, image_size=64), ConvHead, keypoints=5)
+    >>> net(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape
+    torch.Size([1, 5, 8, 8])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, head: Callable[..., nn.Module], keypoints: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head(channels=backbone.channels, size=backbone.heatmap_size, keypoints=keypoints)
+        for name, values in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD)):
+            self.register_buffer(name, 255 * torch.tensor(values).view(3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
+
+    def forward(self, image: UInt8[Tensor, "b 3 H W"] | Float[Tensor, "b 3 H W"]) -> Any:
+        """What the head makes of RGB images with values in 0..255."""
+        return self.head(self.backbone((image.to(self.mean.dtype) - self.mean) / self.std))
