@@ -3,8 +3,8 @@
 python benchmarks/decoders.py --threads 2
 python benchmarks/decoders.py --device cuda
 
-The numpy loop reads one keypoint after another, as published code does: it is timed on a part of them and scaled
-to all. Busy cores change the ratios; run it on an idle machine.
+The numpy loop reads one keypoint after another, as published code does: it is timed on a part of them and
+scaled to all. Busy cores change the ratios; run it on an idle machine.
 """
 
 import argparse
@@ -33,14 +33,14 @@ def distance_maps(faces: int, points: int, size: int, sigma: float = 2.0) -> tup
 
 
 def loop(heatmaps: np.ndarray, sigma: float = 2.0) -> np.ndarray:
-    """`multilateration` with kernel 2, one keypoint after another."""
+    """The paper's decoder, a keypoint at a time: all 2 x 2 windows within 2 cells of the peak compete."""
     h, w = heatmaps.shape[1:]
     read = np.empty((len(heatmaps), 2))
     for n, heatmap in enumerate(heatmaps):
         py, px = np.unravel_index(np.argmax(heatmap), heatmap.shape)
         best, corner = -np.inf, (0, 0)
-        for y in range(max(py - 1, 0), min(py, h - 2) + 1):
-            for x in range(max(px - 1, 0), min(px, w - 2) + 1):
+        for y in range(max(py - 2, 0), min(py + 1, h - 2) + 1):
+            for x in range(max(px - 2, 0), min(px + 1, w - 2) + 1):
                 total = heatmap[y : y + 2, x : x + 2].sum()
                 if total > best:
                     best, corner = total, (x, y)
@@ -112,9 +112,7 @@ def print_table(table: dict[int, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=2, help="of the CPU, for torch")
     parser.add_argument("--faces", type=int, default=64)

@@ -115,9 +115,7 @@ def test_soft_argmax_is_within_a_tenth_of_a_cell_inside(distance_maps):
     points = 6 + 4 * torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     maps = distance_maps(points, 16, 16)
     assert error(keyposs.decoders.soft_argmax, maps, points).max() < 0.1
-    torch.testing.assert_close(
-        keyposs.decoders.soft_argmax(0.4 * maps)[0], keyposs.decoders.soft_argmax(maps)[0]
-    )
+    torch.testing.assert_close(keyposs.decoders.soft_argmax(0.4 * maps)[0], keyposs.decoders.soft_argmax(maps)[0])
 
 
 EQUIVARIANT = ("one_hot", "quarter", "dark", "soft_argmax", "pseudorange", "gauss_newton", "two_hot")

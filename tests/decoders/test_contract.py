@@ -179,9 +179,7 @@ DIFFERENTIABLE = ("multilateration", "pseudorange", "dark", "soft_argmax", "gaus
 def test_gradients_are_those_of_the_point(name):
     maps = (0.9 * blob(3.6, 2.7) + 0.01 * noisy(2)).double().requires_grad_()
     # eps: gauss_newton finds its minimum to about 1e-8 cell
-    assert torch.autograd.gradcheck(
-        lambda m: getattr(keyposs.decoders, name)(m), (maps,), eps=1e-4, atol=1e-3
-    )
+    assert torch.autograd.gradcheck(lambda m: getattr(keyposs.decoders, name)(m), (maps,), eps=1e-4, atol=1e-3)
 
 
 class _NoSync(TorchDispatchMode):

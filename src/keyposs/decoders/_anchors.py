@@ -8,7 +8,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from keyposs.types import Heatmaps, Points, Scores
@@ -96,14 +96,24 @@ def scale(peak: Peak) -> Float[Tensor, "*batch"]:
 
 
 def around(heatmaps: Heatmaps, peak: Peak, radius: int) -> Float[Tensor, "*batch side side"]:
-    """The square patch of `2 radius + 1` cells a side that is centred on the peak; 0 off the map."""
+    """The square patch of `2 radius + 1` cells a side that is centred on the peak.
+
+    Off the map it holds cells of the map that mean nothing there: see `off_map`.
+    """
+    h, w = heatmaps.shape[-2:]
+    steps = torch.arange(-radius, radius + 1, device=heatmaps.device)
+    offsets = (w * steps[:, None] + steps).flatten()
+    index = ((w * peak.y + peak.x)[..., None] + offsets).clamp(0, h * w - 1)
+    values = heatmaps.flatten(-2).gather(-1, index)
+    return finite(precise(values)).view(*peak.x.shape, len(steps), len(steps))
+
+
+def off_map(heatmaps: Heatmaps, peak: Peak, radius: int) -> Bool[Tensor, "*batch side side"]:
+    """Which cells of `around` lie off the map."""
     h, w = heatmaps.shape[-2:]
     steps = torch.arange(-radius, radius + 1, device=heatmaps.device)
     x, y = peak.x[..., None] + steps, peak.y[..., None] + steps
-    inside = ((y >= 0) & (y < h))[..., :, None] & ((x >= 0) & (x < w))[..., None, :]
-    index = (w * y[..., :, None] + x[..., None, :]).clamp(0, h * w - 1)
-    values = heatmaps.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape)
-    return torch.where(inside, finite(precise(values)), 0.0)
+    return ((y < 0) | (y >= h))[..., :, None] | ((x < 0) | (x >= w))[..., None, :]
 
 
 def _box_sums(values: Float[Tensor, "*any"], kernel: int, dim: int) -> Float[Tensor, "*less"]:

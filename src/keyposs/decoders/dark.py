@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from keyposs.decoders._anchors import around, find_peak, reading, scale
+from keyposs.decoders._anchors import around, find_peak, off_map, reading, scale
 from keyposs.types import Heatmaps, Points, Scores
 
 _BLUR = 11  # cells a side, mmpose's modulate_kernel
@@ -53,8 +53,10 @@ def dark(heatmaps: Heatmaps, *, sigma: float = 2.0) -> tuple[Points, Scores]:
     """
     h, w = heatmaps.shape[-2:]
     peak = find_peak(heatmaps)
-    patch = around(heatmaps, peak, 2 + _BLUR // 2)
-    dx, dy = _newton_step(_blurred(patch / scale(peak)[..., None, None]).clamp_min(1e-10).log())
+    radius = 2 + _BLUR // 2
+    patch = around(heatmaps, peak, radius) / scale(peak)[..., None, None]
+    patch = torch.where(off_map(heatmaps, peak, radius), 0.0, patch)
+    dx, dy = _newton_step(_blurred(patch).clamp_min(1e-10).log())
     inner = (peak.x > 1) & (peak.x < w - 2) & (peak.y > 1) & (peak.y < h - 2)
     x, y = peak.x + torch.where(inner, dx, 0.0), peak.y + torch.where(inner, dy, 0.0)
     return reading(heatmaps, peak, x, y)

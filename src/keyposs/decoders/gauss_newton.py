@@ -91,9 +91,7 @@ def gauss_newton(heatmaps: Heatmaps, *, sigma: float = 2.0, anchors: int = 12) -
     """
     h, w = heatmaps.shape[-2:]
     if not 3 <= anchors <= h * w:
-        raise ValueError(
-            f"anchors={anchors} must be at least 3 and at most the {h * w} cells of a {w}x{h} map (w x h)"
-        )
+        raise ValueError(f"anchors={anchors} must be at least 3 and at most the {h * w} cells of a {w}x{h} map (w x h)")
     peak = find_peak(heatmaps)
     largest, index = finite(precise(heatmaps)).flatten(-2).topk(anchors)
     x, y = index % w - peak.x[..., None], index // w - peak.y[..., None]
