@@ -1,97 +1,175 @@
-"""The callback that draws predictions against truth."""
+"""Pictures to predict on: found in a folder, their faces cut out, their overlays named and drawn.
 
+Pictures are turned upright as their EXIF orientation says; boxes and points are in pixels of the upright picture.
+"""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
-import pytorch_lightning as pl
-import torch
-from torch import Tensor
+from jaxtyping import Float, UInt8
 
 from keyposs import viz
-from keyposs.codecs import DistanceMap
-from keyposs.metrics import nme_per_face, to_image
-from keyposs.module import LandmarkModule, Reading
-from keyposs.types import Faces
+from keyposs.crop import canonical_matrix, canonical_size, invert, warp
+from keyposs.data.photo import read_photo
+from keyposs.errors import KeyposError
+from keyposs.markup import Markup
+from keyposs.types import Matrix, Photo
+
+SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split())
+"""What a folder's pictures end in, in either case; a single source, or one that `boxes` names, may end in anything."""
+
+LARGEST = 1600
+"""Overlays of larger pictures are reduced until their longer side has this many pixels."""
+
+COLUMNS = ("file", "x0", "y0", "x1", "y1")
 
 
-class Pictures(pl.Callback):
-    """Predictions against truth, drawn at each validation and after the test.
+class Picture(NamedTuple):
+    """A picture whose faces are cut out, with as much of it as its overlay needs."""
+
+    name: str  # relative to the source's folder, with "/" between folders
+    boxes: Float[np.ndarray, "n 4"]
+    crops: UInt8[np.ndarray, "n s s 3"]
+    crop_to_image: Float[np.ndarray, "n 2 3"]
+    canvas: Photo  # the picture at its overlay's size
+    zoom: Float[np.ndarray, " 2"]  # the canvas over the picture, along x and along y
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder and its subfolders, in order; what is hidden, or a run's own output, is left out."""
+    found: list[Path] = []
+    for at, folders, files in os.walk(folder):
+        if ".hydra" in folders:  # a run directory: its overlays are no photos
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(at, name) for name in files if Path(name).suffix.lower() in SUFFIXES and name[0] != "."]
+    return sorted(found)
+
+
+def read_boxes(file: Path, folder: Path) -> dict[Path, Float[np.ndarray, "n 4"]]:
+    """Reads a CSV with the columns file, x0, y0, x1, y1: a row per face.
 
     Args:
-        folder: for the PNG files; they also go to every logger that takes pictures.
-        decoder: whose points are drawn.
-        faces: how many are drawn.
+        file: the CSV.
+        folder: that its file names are relative to; else they are to the CSV's own folder, or absolute.
+
+    Returns:
+        The boxes of each picture, in the order of the rows.
+
+    Raises:
+        KeyposError: if columns are missing, there is no row, or a row names no picture or no box.
     """
-
-    def __init__(self, folder: str, decoder: str, faces: int) -> None:
-        self.folder, self.decoder, self.faces = Path(folder), decoder, faces
-
-    def on_validation_batch_end(
-        self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, index: int, *_: Any
-    ) -> None:
-        if index == 0 and trainer.is_global_zero:
-            self._draw(trainer, module, outputs, batch, "val")
-
-    def on_test_batch_end(
-        self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, index: int, *_: Any
-    ) -> None:
-        if index == 0 and trainer.is_global_zero:
-            self._draw(trainer, module, outputs, batch, "test")
-            if isinstance(module.codec, DistanceMap):
-                self._draw_maps(trainer, module, outputs, batch)
-
-    def _draw(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces, split: str) -> None:
-        points, _ = reading.decoded[self.decoder]
-        errors = nme_per_face(
-            to_image(batch.crop_to_image, points),
-            to_image(batch.crop_to_image, batch.keypoints),
-            batch.visible,
-            batch.norm,
-        )
-        keypoints = batch.keypoints.masked_fill(~batch.visible[..., None], torch.nan)  # which are not drawn
-        images = [
-            viz.overlay(picture(batch.image[i]), array(keypoints[i]), array(points[i]), module.markup)
-            for i in range(min(self.faces, len(errors)))
-        ]
-        captions = [
-            f"{name}  {100 * e:.2f} %" for name, e in zip(batch.name, errors[: self.faces].tolist(), strict=False)
-        ]
-        self._save(trainer, f"overlays_{split}", viz.sheet(images, columns=4, captions=captions))
-
-    def _draw_maps(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces) -> None:
-        codec, (points, _) = module.codec, reading.decoded[self.decoder]
-        assert isinstance(codec, DistanceMap)
-        kernel = getattr(codec.decoders.get("multilateration"), "keywords", {}).get("kernel", 2)
-        chosen = np.linspace(0, points.shape[1] - 1, 6).astype(int).tolist()
-        images = [
-            viz.distance_map(
-                picture(batch.image[0]),
-                array(reading.output[0, k]),
-                codec.grid,
-                sigma=codec.sigma,
-                kernel=kernel,
-                keypoint=array(batch.keypoints[0, k]),
-                point=array(points[0, k]),
-                name=module.markup.names[k],
-            )
-            for k in chosen
-        ]
-        self._save(trainer, "distance_maps_test", viz.sheet(images, columns=3))
-
-    def _save(self, trainer: pl.Trainer, name: str, image: np.ndarray) -> None:
-        path = self.folder / f"{name}.png"
-        viz.save(path, image)
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                logger.log_image(name, [str(path)])
+    if not file.is_file():
+        raise KeyposError(file, "the file of boxes is missing", "check boxes=")
+    found: dict[Path, list[list[float]]] = {}
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines, skipinitialspace=True)
+            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                header = ",".join(COLUMNS)
+                raise KeyposError(file, f"lacks the columns {', '.join(missing)}", f"let its first line be {header}")
+            for row in rows:
+                where = f"{file}, line {rows.line_num}"
+                found.setdefault(_locate(row["file"], folder, file.parent, where), []).append(_box(row, where))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise KeyposError(file, f"is no CSV in UTF-8 ({error})", "export it again as CSV, encoded in UTF-8") from error
+    if not found:
+        raise KeyposError(file, "holds no boxes", "add a row for each face, or leave boxes= out")
+    return {path: np.array(boxes) for path, boxes in found.items()}
 
 
-def picture(image: Tensor) -> np.ndarray:
-    """An image (3, h, w) in 0..255 as uint8 (h, w, 3)."""
-    return image.round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+def _locate(name: str | None, folder: Path, beside: Path, where: str) -> Path:
+    for base in (folder, beside):
+        path = Path(os.path.abspath(base / (name or "")))
+        if path.is_file():
+            return path
+    raise KeyposError(where, f"names {name!r}, which is not there", f"give a path relative to {folder} or to the CSV")
 
 
-def array(tensor: Tensor) -> np.ndarray:
-    """A tensor on the CPU as float64."""
-    return tensor.detach().double().cpu().numpy()
+def _box(row: Mapping[str, Any], where: str) -> list[float]:
+    written = [row[name] for name in COLUMNS[1:]]
+    try:
+        x0, y0, x1, y1 = box = [float(value) for value in written]
+    except (TypeError, ValueError) as error:
+        raise KeyposError(where, f"a box of {written} is not four numbers", "write x0,y0,x1,y1 in pixels") from error
+    if not np.isfinite(box).all():
+        raise KeyposError(where, f"the box {box} is not finite", "mend the row or remove it")
+    if x1 <= x0 or y1 <= y0:
+        raise KeyposError(where, f"the box {box} has no area", "write two corners, x0 < x1 and y0 < y1, not a size")
+    return box
+
+
+def whole_box(width: int, height: int, padding: float) -> Float[np.ndarray, " 4"]:
+    """The box of a face that fills its picture: padded, it is the picture, made square.
+
+    >>> whole_box(100, 50, padding=1.25)
+    array([ 9.5,  4.5, 89.5, 44.5])
+    """
+    centre, half = np.array([width - 1, height - 1]) / 2, np.array([width, height]) / (2 * padding)
+    return np.concatenate([centre - half, centre + half])
+
+
+def cut(
+    photo: Photo, box: Float[np.ndarray, " 4"], *, image_size: int, padding: float
+) -> tuple[UInt8[np.ndarray, "s s 3"], Matrix]:
+    """A face's crop, pixel for pixel as in an evaluation, and the matrix from its pixels to the photo's."""
+    edge = (canonical_size(image_size) - image_size) // 2
+    matrix = canonical_matrix(box, image_size=image_size, padding=padding)
+    crop = warp(photo, matrix, canonical_size(image_size))[edge : edge + image_size, edge : edge + image_size]
+    matrix[:, 2] -= edge
+    return crop, invert(matrix)
+
+
+def prepare(
+    file: Path, name: str, boxes: Float[np.ndarray, "n 4"] | None, *, image_size: int, padding: float
+) -> Picture:
+    """Reads a picture upright and cuts out its faces.
+
+    Raises:
+        KeyposError: if it is broken, or a box is not on it.
+    """
+    photo = read_photo(file, exif=True)
+    size = np.array(photo.shape[1::-1])
+    if boxes is None:
+        boxes = whole_box(*size.tolist(), padding=padding)[None]
+    for box in boxes:
+        shown = np.minimum(box[2:], size - 0.5) - np.maximum(box[:2], -0.5)
+        if shown.min() <= 0 or shown.max() < 0.01 * (box[2:] - box[:2]).max():
+            remedy = "give x0,y0,x1,y1 in pixels of the upright picture"
+            raise KeyposError(file, f"the box {box.tolist()} is not on its {size[0]} x {size[1]} pixels", remedy)
+    crops, matrices = zip(*(cut(photo, box, image_size=image_size, padding=padding) for box in boxes), strict=True)
+    longer = size.max()
+    drawn = np.maximum(np.rint(size * np.clip(longer, viz.SMALLEST, LARGEST) / longer), 1)
+    how = cv2.INTER_AREA if drawn.max() < longer else cv2.INTER_CUBIC
+    canvas = cv2.resize(photo, drawn.astype(int).tolist(), interpolation=how)
+    return Picture(name, boxes, np.stack(crops), np.stack(matrices), canvas, drawn / size)
+
+
+def overlay_names(names: Sequence[str]) -> dict[str, str]:
+    """A file for each picture's overlay: its name with .png, in front of it the suffix where names differ by that alone.
+
+    >>> overlay_names(["a.jpg", "b/c.jpg", "b/c.png"])
+    {'a.jpg': 'a.png', 'b/c.jpg': 'b/c.jpg.png', 'b/c.png': 'b/c.png.png'}
+    """
+    stems = {name: name.removesuffix(Path(name).suffix) for name in names}
+    # Lower case: on some disks A and a are one file.
+    taken = Counter([stem.lower() for stem in stems.values()] + [name.lower() for name in names])
+    return {name: f"{stem if taken[stem.lower()] == 1 else name}.png" for name, stem in stems.items()}
+
+
+def draw(
+    picture: Picture, points: Float[np.ndarray, "n k 2"], scores: Float[np.ndarray, "n k"], markup: Markup
+) -> Photo:
+    """The overlay: all faces of a picture on it."""
+    canvas = picture.canvas
+    for face, certainty in zip((points + 0.5) * picture.zoom - 0.5, scores, strict=True):
+        canvas = viz.overlay(canvas, None, face, markup, scores=certainty, scale=1)
+    return canvas

@@ -1,0 +1,211 @@
+"""`python -m keyposs.predict checkpoint=... source=...`: landmarks of pictures, as JSON, CSV and overlays."""
+
+import csv
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+
+from keyposs import viz
+from keyposs.callbacks import to_image
+from keyposs.checkpoint import Checkpoint, adopt, load, restore
+from keyposs.config import command
+from keyposs.errors import KeyposError
+from keyposs.files import atomic, write_json
+from keyposs.module import LandmarkModule
+from keyposs.pictures import Picture, draw, find_pictures, overlay_names, prepare, read_boxes
+
+UNIT = "pixels of the upright picture (turned as its EXIF orientation says); pixel i has its centre at i"
+
+
+class Prediction(NamedTuple):
+    """What was found in a picture."""
+
+    name: str
+    boxes: Float[np.ndarray, "n 4"]
+    points: Float[np.ndarray, "n k 2"]  # pixels of the upright picture
+    scores: Float[np.ndarray, "n k"]
+
+
+@torch.inference_mode()
+def predict_faces(
+    module: LandmarkModule,
+    crops: UInt8[np.ndarray, "n s s 3"],
+    crop_to_image: Float[np.ndarray, "n 2 3"],
+    decoder: str,
+) -> tuple[Float[np.ndarray, "n k 2"], Float[np.ndarray, "n k"]]:
+    """Points in pixels of the pictures, and scores, of face crops: one forward pass, one decoder."""
+    images = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).to(module.device)
+    points, scores = module.codec.decode(module(images))[decoder]
+    points = to_image(torch.from_numpy(crop_to_image), points.cpu().double())
+    return points.numpy(), scores.cpu().double().numpy()
+
+
+def predict_pictures(
+    module: LandmarkModule, pictures: Iterable[Picture], decoder: str, batch_size: int
+) -> Iterator[tuple[Picture, Prediction]]:
+    """The landmarks of all faces, picture by picture; faces of several pictures share a batch."""
+    for group in _groups(pictures, batch_size):
+        crops = np.concatenate([picture.crops for picture in group])
+        matrices = np.concatenate([picture.crop_to_image for picture in group])
+        cuts = [slice(i, i + batch_size) for i in range(0, len(crops), batch_size)]
+        read = [predict_faces(module, crops[cut], matrices[cut], decoder) for cut in cuts]
+        ends = np.cumsum([len(picture.boxes) for picture in group])[:-1]
+        points, scores = (np.split(np.concatenate(part), ends) for part in zip(*read, strict=True))
+        for picture, *found in zip(group, points, scores, strict=True):
+            yield picture, Prediction(picture.name, picture.boxes, *found)
+
+
+def _groups(pictures: Iterable[Picture], faces: int) -> Iterator[list[Picture]]:
+    """Pictures in groups that hold so many faces at least, save the last."""
+    group: list[Picture] = []
+    for picture in pictures:
+        group.append(picture)
+        if sum(len(picture.boxes) for picture in group) >= faces:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def plan(source: Path, boxes: Path | None) -> dict[Path, Float[np.ndarray, "n 4"] | None]:
+    """The pictures to read, and the boxes of their faces; None for a face that fills its picture.
+
+    Raises:
+        KeyposError: if there is none, or the boxes are bad.
+    """
+    source = Path(os.path.abspath(source))
+    if not source.exists():
+        raise KeyposError(source, "there is no such picture or folder", "check source=")
+    if boxes is not None:
+        folder = source if source.is_dir() else source.parent
+        found = {file: b for file, b in read_boxes(boxes, folder).items() if file.is_relative_to(source)}
+        if not found:
+            raise KeyposError(boxes, f"has no box of source={source}", "give the source that its files lie in")
+        return dict(found)
+    files = find_pictures(source) if source.is_dir() else [source]
+    if not files:
+        raise KeyposError(source, "holds no picture", "give a folder of JPEG, PNG, TIFF, WebP or BMP files, or a file")
+    return dict.fromkeys(files)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name such as `cpu`, `cuda:1` or `mps`; for `auto` the best there is.
+
+    Raises:
+        KeyposError: if this machine has none such.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise KeyposError(f"device={name}", f"cannot be used here ({said})", "use device=auto or cpu") from error
+
+
+def build(config: DictConfig, checkpoint: Checkpoint) -> tuple[LandmarkModule, str]:
+    """The trained network on its device, and the decoder that reads it.
+
+    Raises:
+        KeyposError: if the decoder of `monitor` was not chosen, or `adopt`, `restore` or `choose_device` object.
+    """
+    unused = {key: checkpoint.config[key] for key in ("optim", "schedule")}  # but a module is not whole without
+    config = OmegaConf.merge(unused, adopt(config, checkpoint))  # type: ignore[assignment]
+    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
+    decoder = module.codec.names[0] if config.monitor is None else config.monitor
+    if decoder not in module.codec.names:
+        known = ",".join(module.codec.names)
+        raise KeyposError(f"monitor={decoder}", f"is none of decoder=[{known}]", "choose it there too, or leave it out")
+    return module.to(choose_device(config.device)).eval(), decoder
+
+
+def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:
+    """Finds the landmarks of all faces of `source` and writes them into the run directory.
+
+    A broken picture is reported and left out; only where no picture can be read, that is an error.
+
+    Raises:
+        KeyposError: if checkpoint, source or boxes are bad.
+    """
+    start, run, console = time.perf_counter(), Path(config.run_dir), Console(soft_wrap=True, highlight=False)
+    if config.batch_size < 1:
+        raise KeyposError(f"batch_size={config.batch_size}", "is less than one face", "leave it out")
+    source = Path(str(config.source)).expanduser()
+    files = plan(source, None if config.boxes is None else Path(str(config.boxes)).expanduser())
+    folder = Path(os.path.abspath(source if source.is_dir() else source.parent))
+    names = {file: readable(file.relative_to(folder).as_posix()) for file in files}
+    if config.boxes is None:
+        console.print("without boxes=, a face is taken to fill each picture")
+    module, decoder = build(config, checkpoint)
+    frame = {
+        "image_size": checkpoint.config["image_size"],
+        "padding": checkpoint.config.get("datamodule", {}).get("padding", 1.25),
+    }
+    failed: dict[str, KeyposError] = {}
+
+    def pictures() -> Iterator[Picture]:
+        for file, boxes in track(files.items(), "predicting", console=console):
+            try:
+                yield prepare(file, names[file], boxes, **frame)
+            except KeyposError as error:
+                failed[names[file]] = error
+
+    overlays, predictions = overlay_names(list(names.values())), []
+    for picture, found in predict_pictures(module, pictures(), decoder, config.batch_size):
+        viz.save(run / "overlays" / overlays[picture.name], draw(picture, found.points, found.scores, module.markup))
+        predictions.append(found)
+    for error in failed.values():
+        console.print(readable(f"left out: {error}"), markup=False)
+    if not predictions:
+        first, *more = failed.values()
+        raise KeyposError(source, f"none of its {len(failed)} pictures can be read", first.remedy) if more else first
+    facts = {"checkpoint": str(checkpoint.file), "heatmap_size": checkpoint.config["heatmap_size"], "decoder": decoder}
+    facts |= {"markup": module.markup.name, "point_names": module.markup.names, "unit": UNIT}
+    write(run, predictions, facts | {"failed": [{"file": n, "error": readable(str(e))} for n, e in failed.items()]})
+    count, seconds = sum(len(found.boxes) for found in predictions), time.perf_counter() - start
+    broken = f", {len(failed)} pictures left out" if failed else ""
+    done = f"{count} faces in {len(predictions)} pictures{broken}, {seconds:.1f} s: {run}"
+    console.print(done, markup=False)
+    return predictions
+
+
+def write(run: Path, predictions: Sequence[Prediction], facts: Mapping[str, Any]) -> None:
+    """Writes `predictions.json` and `predictions.csv`, a row per face, each atomically."""
+    faces = []
+    for name, boxes, points, scores in predictions:
+        for box, xy, score in zip(boxes.round(3), points.round(3), scores.round(4), strict=True):
+            faces.append({"file": name, "box": box.tolist(), "points": xy.tolist(), "scores": score.tolist()})
+    write_json(run / "predictions.json", {**facts, "faces": faces})
+    with atomic(run / "predictions.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        columns = (f"{axis}{i}" for i in range(len(faces[0]["points"])) for axis in "xys")
+        writer.writerow(["file", "face", *(f"box_{name}" for name in ("x0", "y0", "x1", "y1")), *columns])
+        count: dict[str, int] = {}
+        for face in faces:
+            index = count[face["file"]] = count.get(face["file"], -1) + 1
+            values = (v for (x, y), s in zip(face["points"], face["scores"], strict=True) for v in (x, y, s))
+            writer.writerow([face["file"], index, *face["box"], *values])
+
+
+def readable(text: str) -> str:
+    """Text that can be written as UTF-8, also where a file's name is in another encoding."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+@command("predict")
+def main(config: DictConfig) -> None:
+    """Predicts with a checkpoint into a directory of its own."""
+    predict(config, load(config.checkpoint))
+
+
+if __name__ == "__main__":
+    main()
