@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 
 from keyposs.data.render_paint import Canvas
 
@@ -41,22 +41,28 @@ def splat(
 ) -> None:
     """Drops the surface's samples on the canvas, the far ones first, and closes the pores between them."""
     h, w = canvas.shape[:2]
-    spots = np.rint(finer(seen[..., :2])).astype(np.int32).reshape(-1, 2)
-    inside = (spots.min(1) >= 0) & (spots[:, 0] < w) & (spots[:, 1] < h)
-    at = np.where(inside, spots[:, 1] * w + spots[:, 0], h * w)
+    spots = (finer(seen[..., :2]) + np.float32(0.5)).reshape(-1, 2)
     facing = np.flatnonzero(normals[..., 2].ravel() > -0.02)
     order = facing[np.argsort(seen[..., 2].ravel()[facing])]
     samples = _samples(*seen.shape[:2])[order].ravel()
-    nearest = np.full(h * w + 1, -1, np.int32)
-    nearest[at[samples]] = samples  # the last one, the nearest, stays
-    nearest = nearest[:-1]
-    met = np.flatnonzero(nearest >= 0)
-    layer = np.zeros((h * w, 4), np.float32)
-    layer[met, :3] = paint.reshape(-1, 3)[nearest[met]]
-    layer[met, 3] = 1
-    layer = layer.reshape(h, w, 4)
-    solid = cv2.morphologyEx(255 * (nearest >= 0).astype(np.uint8).reshape(h, w), cv2.MORPH_CLOSE, np.ones((5, 5)))
-    cover = cv2.GaussianBlur(solid.astype(np.float32) / 255, (5, 5), 0.7)[..., None]
+    x, y = spots[samples].T
+    met = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    nearest = np.full((h, w), -1, np.int32)
+    nearest[y[met].astype(np.int32), x[met].astype(np.int32)] = samples[met]  # the last one, the nearest, stays
+    rows, columns = (slice(max(s.min() - 4, 0), s.max() + 5) for s in np.nonzero(nearest >= 0))
+    _cover(canvas[rows, columns], nearest[rows, columns], paint.reshape(-1, 3))
+
+
+def _cover(
+    canvas: Float[np.ndarray, "h w 3"], nearest: Int32[np.ndarray, "h w"], paint: Float[np.ndarray, "n 3"]
+) -> None:
+    """Gives each pixel the paint of its nearest sample (-1: none), with pores closed and edges softened."""
+    met = nearest >= 0
+    layer = np.zeros((*nearest.shape, 4), np.float32)
+    layer[met, :3] = paint[nearest[met]]
+    layer[..., 3] = met
+    solid = cv2.morphologyEx(met.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
+    cover = cv2.GaussianBlur(solid.astype(np.float32), (5, 5), 0.7)[..., None]
     soft = cv2.GaussianBlur(layer, (7, 7), 0.9)
     canvas += cover * (soft[..., :3] / np.maximum(soft[..., 3:], np.float32(1e-6)) - canvas)
 

@@ -6,6 +6,7 @@ centre at coordinate `i`.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -30,10 +31,13 @@ def _window(canvas: Canvas, contours: Sequence[Contour], margin: float) -> tuple
     return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
 
-def _fine(contour: Contour, window: tuple[slice, slice], parts: float) -> np.ndarray:
-    """Contour in the subpixels of a window, so many along a pixel, in cv2's fixed point."""
+def _fine(contours: Sequence[Contour], window: tuple[slice, slice], parts: float) -> list[np.ndarray]:
+    """Contours in the subpixels of a window, so many along a pixel, in cv2's fixed point."""
     corner = np.array([window[1].start, window[0].start])
-    return np.round(((contour - corner + 0.5) * parts - 0.5) * 2**_SHIFT).astype(np.int32)
+    points = np.concatenate(contours)
+    points = np.rint(((points - corner + 0.5) * parts - 0.5) * 2**_SHIFT).astype(np.int32)
+    ends = list(accumulate(len(contour) for contour in contours))
+    return [points[end - len(contour) : end] for contour, end in zip(contours, ends, strict=True)]
 
 
 def _stencil(
@@ -47,7 +51,7 @@ def _stencil(
     parts = _parts(max(rows, columns), blur)
     height, width_ = math.ceil(rows * parts), math.ceil(columns * parts)
     mask = np.zeros((height, width_), np.uint8)
-    fine = [_fine(contour, window, parts) for contour in contours]
+    fine = _fine(contours, window, parts)
     if width is None:
         for contour in fine:
             cv2.fillPoly(mask, [contour], 255, shift=_SHIFT)
