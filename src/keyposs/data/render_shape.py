@@ -195,9 +195,9 @@ class Head:
 
 def shape_head(person: Person, expression: Expression) -> Head:
     """The head of a person who makes an expression."""
-    rest = np.zeros((68, 2))
+    rest, flip = np.zeros((68, 2)), MARKUP_68.flip
     for i, (x, y) in _HALF.items():
-        rest[i], rest[MARKUP_68.flip[i]] = (x, y), (-x, y)
+        rest[i], rest[flip[i]] = (x, y), (-x, y)
     rows = _ROWS.copy()
     lower = np.clip(rows[:, 1] / 1.35, 0, 1)
     rows[:, 0] *= (1 + 0.04 * person.width) * (1 + 0.09 * person.jaw * lower * (1.3 - lower))
