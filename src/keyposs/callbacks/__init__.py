@@ -1,0 +1,7 @@
+"""What happens beside training."""
+
+from keyposs.callbacks.finite_loss import FiniteLoss
+from keyposs.callbacks.metrics import DecoderMetrics
+from keyposs.callbacks.pictures import Pictures
+
+__all__ = ["DecoderMetrics", "FiniteLoss", "Pictures"]

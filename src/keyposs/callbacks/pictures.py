@@ -1,0 +1,97 @@
+"""The callback that draws predictions against truth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from keyposs import viz
+from keyposs.codecs import DistanceMap
+from keyposs.metrics import nme_per_face, to_image
+from keyposs.module import LandmarkModule, Reading
+from keyposs.types import Faces
+
+
+class Pictures(pl.Callback):
+    """Predictions against truth, drawn at each validation and after the test.
+
+    Args:
+        folder: for the PNG files; they also go to every logger that takes pictures.
+        decoder: whose points are drawn.
+        faces: how many are drawn.
+    """
+
+    def __init__(self, folder: str, decoder: str, faces: int) -> None:
+        self.folder, self.decoder, self.faces = Path(folder), decoder, faces
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, index: int, *_: Any
+    ) -> None:
+        if index == 0 and trainer.is_global_zero:
+            self._draw(trainer, module, outputs, batch, "val")
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, index: int, *_: Any
+    ) -> None:
+        if index == 0 and trainer.is_global_zero:
+            self._draw(trainer, module, outputs, batch, "test")
+            if isinstance(module.codec, DistanceMap):
+                self._draw_maps(trainer, module, outputs, batch)
+
+    def _draw(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces, split: str) -> None:
+        points, _ = reading.decoded[self.decoder]
+        errors = nme_per_face(
+            to_image(batch.crop_to_image, points),
+            to_image(batch.crop_to_image, batch.keypoints),
+            batch.visible,
+            batch.norm,
+        )
+        keypoints = batch.keypoints.masked_fill(~batch.visible[..., None], torch.nan)  # which are not drawn
+        images = [
+            viz.overlay(picture(batch.image[i]), array(keypoints[i]), array(points[i]), module.markup)
+            for i in range(min(self.faces, len(errors)))
+        ]
+        captions = [
+            f"{name}  {100 * e:.2f} %" for name, e in zip(batch.name, errors[: self.faces].tolist(), strict=False)
+        ]
+        self._save(trainer, f"overlays_{split}", viz.sheet(images, columns=4, captions=captions))
+
+    def _draw_maps(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces) -> None:
+        codec, (points, _) = module.codec, reading.decoded[self.decoder]
+        assert isinstance(codec, DistanceMap)
+        kernel = getattr(codec.decoders.get("multilateration"), "keywords", {}).get("kernel", 2)
+        chosen = np.linspace(0, points.shape[1] - 1, 6).astype(int).tolist()
+        images = [
+            viz.distance_map(
+                picture(batch.image[0]),
+                array(reading.output[0, k]),
+                codec.grid,
+                sigma=codec.sigma,
+                kernel=kernel,
+                keypoint=array(batch.keypoints[0, k]),
+                point=array(points[0, k]),
+                name=module.markup.names[k],
+            )
+            for k in chosen
+        ]
+        self._save(trainer, "distance_maps_test", viz.sheet(images, columns=3))
+
+    def _save(self, trainer: pl.Trainer, name: str, image: np.ndarray) -> None:
+        path = self.folder / f"{name}.png"
+        viz.save(path, image)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image(name, [str(path)])
+
+
+def picture(image: Tensor) -> np.ndarray:
+    """An image (3, h, w) in 0..255 as uint8 (h, w, 3)."""
+    return image.round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A tensor on the CPU as float64."""
+    return tensor.detach().double().cpu().numpy()

@@ -1,0 +1,185 @@
+"""Whole runs, small: what they leave, how they stop, and how they go on."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from keyposs import checkpoint, resume
+from keyposs.errors import KeyposError
+from keyposs.train import train
+
+Small = Callable[..., DictConfig]
+DECODERS = {"one_hot", "two_hot", "quarter", "dark", "soft_argmax", "multilateration", "gauss_newton", "pseudorange"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that has ended."""
+    from hydra import compose, initialize_config_dir
+
+    from keyposs.config import CONF
+    from quick import SMALL
+
+    run = tmp_path_factory.mktemp("run")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        train(compose("train", [f"run_dir={run}", *SMALL, "seed=3", "trainer.max_epochs=2"]))
+    return run
+
+
+def test_a_finished_run_leaves_these_files(finished: Path) -> None:
+    files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+    assert files == {
+        "config.yaml",
+        "metrics.csv",
+        "results.json",
+        "run.json",
+        "predictions.csv",
+        "report.md",
+        "checkpoints/best.ckpt",
+        "checkpoints/best.safetensors",
+        "checkpoints/last.ckpt",
+        "pictures/overlays_val.png",
+        "pictures/overlays_test.png",
+        "pictures/distance_maps_test.png",
+        "plots/ced.png",
+        "plots/training.png",
+    }
+
+
+def test_results_have_a_row_per_split_and_decoder(finished: Path) -> None:
+    rows = json.loads((finished / "results.json").read_text())
+    assert {(row["split"], row["subset"], row["decoder"]) for row in rows} == {
+        (split, "all", decoder) for split in ("val", "test") for decoder in DECODERS
+    }
+    for row in rows:
+        assert row["faces"] == {"val": 4, "test": 5}[row["split"]]
+        assert (row["data"], row["heatmap_size"], row["method"]) == ("synthetic", 8, "distance_map")
+        assert (row["encoding"], row["norm"], row["threshold"], row["seed"]) == ("unbiased", "inter-ocular", 0.10, 3)
+
+
+def test_predictions_give_the_results_again(finished: Path) -> None:
+    """The table is recomputed from the points that were written and the annotations: no number is on its own."""
+    from keyposs.data import Synthetic
+
+    data = Synthetic(train=8, val=4, test=5)
+    truth = {face.name: face for split in ("val", "test") for face in data.annotations(split)}
+    results = {(row["split"], row["decoder"]): row for row in json.loads((finished / "results.json").read_text())}
+    with (finished / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9 * len(DECODERS)
+    sums: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        face = truth[row["name"]]
+        points = torch.tensor([[float(row[f"x{k}"]), float(row[f"y{k}"])] for k in range(68)])
+        error = (points - torch.from_numpy(face.keypoints)).norm(dim=-1).mean().item() / face.norm
+        assert error == pytest.approx(float(row["nme"]), abs=2e-5)
+        sums.setdefault((row["split"], row["decoder"]), []).append(error)
+    for key, errors in sums.items():
+        assert 100 * sum(errors) / len(errors) == pytest.approx(results[key]["nme"], abs=2e-3)
+
+
+def test_run_json_says_what_ran(finished: Path) -> None:
+    facts = json.loads((finished / "run.json").read_text())
+    assert facts["parameters"] > 100_000
+    assert facts["macs"] > 100_000
+    assert facts["latency_ms"] > 0
+    assert facts["epochs"] == 2
+    assert facts["config"]["heatmap_size"] == 8
+    assert {"version", "commit", "command", "hardware", "torch", "seconds"} <= set(facts)
+
+
+def test_the_log_has_every_decoder(finished: Path) -> None:
+    with (finished / "metrics.csv").open() as file:
+        columns = set(next(csv.reader(file)))
+    assert {f"val/{measure}/{decoder}" for measure in ("nme", "fr", "auc") for decoder in DECODERS} <= columns
+    assert {"train/loss", "val/loss", "epoch", "step"} <= columns
+
+
+def test_every_form_of_a_checkpoint_holds_the_same_weights(finished: Path) -> None:
+    folder = finished / "checkpoints"
+    first, *others = [checkpoint.load(path) for path in (finished, folder / "best.ckpt", folder / "best.safetensors")]
+    for other in others:
+        assert other.config == first.config
+        assert other.markup == first.markup
+        assert all(torch.equal(other.weights[name], value) for name, value in first.weights.items())
+
+
+class Stop(pl.Callback):
+    """Ends the process, as it were, in the middle of an epoch."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: object, index: int) -> None:
+        if trainer.current_epoch == 2 and index == 1:
+            raise RuntimeError("power cut")
+
+
+def test_a_resumed_run_ends_with_the_same_weights(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = "trainer.max_epochs=4"
+    train(small(epochs, run="whole"))
+    broken = small(epochs, run="broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.Trainer, "__init__", with_callback(pl.Trainer.__init__, Stop()))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(broken)
+    run = Path(broken.run_dir)
+    assert not (run / "results.json").exists()
+    again = resume.recompose(small(f"resume={run}", run="broken"), [f"resume={run}"])
+    train(again, checkpoint.find(run, "last.ckpt"))
+    whole, resumed = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (run.parent / "whole", run)
+    )
+    for state in ("state_dict", "current_model_state"):
+        assert all(torch.equal(resumed[state][name], value) for name, value in whole[state].items())
+    assert (run / "results.json").read_text() == (run.parent / "whole" / "results.json").read_text()
+    with (run / "metrics.csv").open() as file, (run.parent / "whole" / "metrics.csv").open() as other:
+        column = [[row["val/loss"] for row in csv.DictReader(f) if row["val/loss"]] for f in (file, other)]
+    assert column[0] == column[1]
+    assert len(column[0]) == 4
+
+
+def with_callback(init: Callable[..., None], callback: pl.Callback) -> Callable[..., None]:
+    def wrapped(self: pl.Trainer, *args: object, callbacks: list[pl.Callback], **options: object) -> None:
+        init(self, *args, callbacks=[*callbacks, callback], **options)
+
+    return wrapped
+
+
+def test_resume_refuses_what_is_no_run(small: Small, tmp_path: Path) -> None:
+    with pytest.raises(KeyposError, match=r"is not a run directory \(no config.yaml\)"):
+        resume.recompose(small(f"resume={tmp_path}"), [])
+
+
+@pytest.mark.parametrize(
+    ("override", "cause"), [("backbone=resnet18", "would change a part"), ("trainer.epochs=3", "names nothing")]
+)
+def test_resume_takes_values_only(small: Small, finished: Path, override: str, cause: str) -> None:
+    with pytest.raises(KeyposError, match=cause):
+        resume.recompose(small(f"resume={finished}"), [f"resume={finished}", override])
+
+
+def test_resume_takes_new_values(small: Small, finished: Path) -> None:
+    config = resume.recompose(small(f"resume={finished}", run="here"), ["trainer.max_epochs=9", "optim.lr=1e-4"])
+    assert (config.trainer.max_epochs, config.optim.lr) == (9, 1e-4)
+    assert config.run_dir.endswith("here")
+
+
+def test_a_nan_loss_stops_the_run_and_keeps_the_last_checkpoint(small: Small) -> None:
+    config = small("optim.lr=1e30", "trainer.gradient_clip_val=null", "trainer.max_epochs=3", "optim=adam")
+    with pytest.raises(KeyposError, match=r"train/loss: is not a number by step .*lower optim.lr"):
+        train(config)
+    for file in (Path(config.run_dir) / "checkpoints").glob("*.ckpt"):
+        assert all(value.isfinite().all() for value in torch.load(file)["state_dict"].values() if value.is_floating_point())
+
+
+def test_training_can_start_from_a_checkpoint(small: Small, finished: Path) -> None:
+    config = small(f"checkpoint={finished}", "trainer.max_epochs=1", "optim.lr=0")
+    train(config)
+    start, end = checkpoint.load(finished), checkpoint.load(config.run_dir)
+    assert all(torch.equal(end.weights[k], v) for k, v in start.weights.items() if k.endswith("weight") and "bn" not in k)
+    with pytest.raises(KeyposError, match="was trained at heatmap_size=8, not 4"):
+        train(small(f"checkpoint={finished}", "heatmap_size=4"))
