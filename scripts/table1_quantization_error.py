@@ -152,11 +152,16 @@ def show(table: Sequence[dict[str, Any]], console: Console) -> None:
         console.print(title(table, key), view)
 
 
+def integers(text: str) -> list[int]:
+    """Numbers between commas."""
+    return [int(number) for number in text.split(",")]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for python -m keyposs.train")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--sizes", type=integers, default=SIZES, metavar="64,32,...", help="of the maps")
     parser.add_argument("--as-published", action="store_true", help="the KeyPosS code's cell corners and border guard")
     parser.add_argument("--out", type=Path, help="a .csv or .md file to write")
     chosen = parser.parse_intermixed_args(arguments)
