@@ -7,6 +7,7 @@ QUICK = (
     "datamodule.workers=0",
     "trainer.accelerator=cpu",
     "trainer.max_epochs=1",
+    "trainer.log_every_n_steps=1",
     "++trainer.enable_progress_bar=false",
     "~callbacks.progress",
     "callbacks.pictures.faces=2",

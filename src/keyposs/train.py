@@ -17,6 +17,9 @@ from keyposs.evaluate import evaluate
 from keyposs.files import write_text
 from keyposs.module import LandmarkModule
 
+READING = ("metrics", "pictures", "progress")
+"""The callbacks that have a part in evaluation."""
+
 
 def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
     """Trains in `config.run_dir` and evaluates the best checkpoint there.
@@ -56,7 +59,7 @@ def finish(config: DictConfig, **facts: Any) -> list[dict[str, Any]]:
     """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
     best = checkpoint.load(config.run_dir)
     config = checkpoint.adopt(config, best)
-    config.callbacks = {key: config.callbacks[key] for key in ("metrics", "pictures", "progress")}
+    config.callbacks = {key: value for key, value in config.callbacks.items() if key in READING}
     module = checkpoint.restore(LandmarkModule.from_config(config, best.markup), best)
     checkpoint.save_safetensors(module, best.file.with_suffix(".safetensors"))
     return evaluate(config, best, **facts)
