@@ -21,7 +21,10 @@ from keyposs.errors import KeyposError
 from keyposs.markup import Markup
 from keyposs.types import Matrix, Photo
 
-SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split())
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".tga"),
+    *(".pbm", ".pgm", ".pnm", ".ppm"),
+}
 """What a folder's pictures end in, in either case; a single source, or one that `boxes` names, may end in anything."""
 
 LARGEST = 1600
@@ -139,7 +142,7 @@ def prepare(
     photo = read_photo(file, exif=True)
     size = np.array(photo.shape[1::-1])
     if boxes is None:
-        boxes = whole_box(*size.tolist(), padding=padding)[None]
+        boxes = whole_box(int(size[0]), int(size[1]), padding)[None]
     for box in boxes:
         shown = np.minimum(box[2:], size - 0.5) - np.maximum(box[:2], -0.5)
         if shown.min() <= 0 or shown.max() < 0.01 * (box[2:] - box[:2]).max():
@@ -153,8 +156,26 @@ def prepare(
     return Picture(name, boxes, np.stack(crops), np.stack(matrices), canvas, drawn / size)
 
 
+def picture_name(file: Path, folder: Path) -> str:
+    """A picture's path in its folder, with "/" on every system.
+
+    >>> picture_name(Path("photos") / "a" / "1.jpg", Path("photos"))
+    'a/1.jpg'
+    """
+    return readable(file.relative_to(folder).as_posix())
+
+
+def readable(text: str) -> str:
+    r"""Text that can be written as UTF-8, also where a file's name is in another encoding.
+
+    >>> readable("Zo\udceb.jpg")
+    'Zo\ufffd.jpg'
+    """
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def overlay_names(names: Sequence[str]) -> dict[str, str]:
-    """A file for each picture's overlay: its name with .png, in front of it the suffix where names differ by that alone.
+    """A file for each picture's overlay: its name with .png, after its suffix where names differ by that alone.
 
     >>> overlay_names(["a.jpg", "b/c.jpg", "b/c.png"])
     {'a.jpg': 'a.png', 'b/c.jpg': 'b/c.jpg.png', 'b/c.png': 'b/c.png.png'}

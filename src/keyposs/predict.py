@@ -15,15 +15,22 @@ from rich.console import Console
 from rich.progress import track
 
 from keyposs import viz
-from keyposs.callbacks import to_image
 from keyposs.checkpoint import Checkpoint, adopt, load, restore
 from keyposs.config import command
 from keyposs.errors import KeyposError
 from keyposs.files import atomic, write_json
+from keyposs.metrics import to_image
 from keyposs.module import LandmarkModule
-from keyposs.pictures import Picture, draw, find_pictures, overlay_names, prepare, read_boxes
-
-UNIT = "pixels of the upright picture (turned as its EXIF orientation says); pixel i has its centre at i"
+from keyposs.pictures import (
+    Picture,
+    draw,
+    find_pictures,
+    overlay_names,
+    picture_name,
+    prepare,
+    read_boxes,
+    readable,
+)
 
 
 class Prediction(NamedTuple):
@@ -82,7 +89,6 @@ def plan(source: Path, boxes: Path | None) -> dict[Path, Float[np.ndarray, "n 4"
     Raises:
         KeyposError: if there is none, or the boxes are bad.
     """
-    source = Path(os.path.abspath(source))
     if not source.exists():
         raise KeyposError(source, "there is no such picture or folder", "check source=")
     if boxes is not None:
@@ -136,69 +142,96 @@ def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:
     Raises:
         KeyposError: if checkpoint, source or boxes are bad.
     """
-    start, run, console = time.perf_counter(), Path(config.run_dir), Console(soft_wrap=True, highlight=False)
+    start, run = time.perf_counter(), Path(config.run_dir)
     if config.batch_size < 1:
         raise KeyposError(f"batch_size={config.batch_size}", "is less than one face", "leave it out")
-    source = Path(str(config.source)).expanduser()
+    source = Path(os.path.abspath(Path(str(config.source)).expanduser()))
     files = plan(source, None if config.boxes is None else Path(str(config.boxes)).expanduser())
-    folder = Path(os.path.abspath(source if source.is_dir() else source.parent))
-    names = {file: readable(file.relative_to(folder).as_posix()) for file in files}
     if config.boxes is None:
-        console.print("without boxes=, a face is taken to fill each picture")
+        _say("without boxes=, a face is taken to fill each picture")
     module, decoder = build(config, checkpoint)
-    frame = {
-        "image_size": checkpoint.config["image_size"],
-        "padding": checkpoint.config.get("datamodule", {}).get("padding", 1.25),
-    }
+    folder = source if source.is_dir() else source.parent
     failed: dict[str, KeyposError] = {}
-
-    def pictures() -> Iterator[Picture]:
-        for file, boxes in track(files.items(), "predicting", console=console):
-            try:
-                yield prepare(file, names[file], boxes, **frame)
-            except KeyposError as error:
-                failed[names[file]] = error
-
-    overlays, predictions = overlay_names(list(names.values())), []
-    for picture, found in predict_pictures(module, pictures(), decoder, config.batch_size):
+    pictures = read_pictures(files, folder, failed, checkpoint)
+    overlays = overlay_names([picture_name(file, folder) for file in files])
+    predictions = []
+    for picture, found in predict_pictures(module, pictures, decoder, config.batch_size):
         viz.save(run / "overlays" / overlays[picture.name], draw(picture, found.points, found.scores, module.markup))
         predictions.append(found)
-    for error in failed.values():
-        console.print(readable(f"left out: {error}"), markup=False)
     if not predictions:
-        first, *more = failed.values()
-        raise KeyposError(source, f"none of its {len(failed)} pictures can be read", first.remedy) if more else first
-    facts = {"checkpoint": str(checkpoint.file), "heatmap_size": checkpoint.config["heatmap_size"], "decoder": decoder}
-    facts |= {"markup": module.markup.name, "point_names": module.markup.names, "unit": UNIT}
-    write(run, predictions, facts | {"failed": [{"file": n, "error": readable(str(e))} for n, e in failed.items()]})
-    count, seconds = sum(len(found.boxes) for found in predictions), time.perf_counter() - start
-    broken = f", {len(failed)} pictures left out" if failed else ""
-    done = f"{count} faces in {len(predictions)} pictures{broken}, {seconds:.1f} s: {run}"
-    console.print(done, markup=False)
+        raise _none_read(source, list(failed.values()))
+    write(run, predictions, failed, facts(module, checkpoint, decoder))
+    _sum_up(predictions, failed, f"{time.perf_counter() - start:.1f} s: {run}")
     return predictions
 
 
-def write(run: Path, predictions: Sequence[Prediction], facts: Mapping[str, Any]) -> None:
+def read_pictures(
+    files: Mapping[Path, Float[np.ndarray, "n 4"] | None],
+    folder: Path,
+    failed: dict[str, KeyposError],
+    checkpoint: Checkpoint,
+) -> Iterator[Picture]:
+    """Pictures with their faces cut out as the checkpoint's training did; what is broken goes to `failed`."""
+    padding = checkpoint.config.get("datamodule", {}).get("padding", 1.25)
+    for file, boxes in track(files.items(), "predicting"):
+        name = picture_name(file, folder)
+        try:
+            yield prepare(file, name, boxes, image_size=checkpoint.config["image_size"], padding=padding)
+        except KeyposError as error:
+            failed[name] = error
+
+
+def facts(module: LandmarkModule, checkpoint: Checkpoint, decoder: str) -> dict[str, Any]:
+    """What is true of all faces of `predictions.json`."""
+    return {
+        "checkpoint": readable(str(checkpoint.file)),
+        "heatmap_size": checkpoint.config["heatmap_size"],
+        "decoder": decoder,
+        "unit": "pixels of the upright picture (turned as its EXIF orientation says); pixel i has its centre at i",
+        "markup": module.markup.name,
+        "point_names": module.markup.names,
+    }
+
+
+def write(
+    run: Path, predictions: Sequence[Prediction], failed: Mapping[str, KeyposError], facts: Mapping[str, Any]
+) -> None:
     """Writes `predictions.json` and `predictions.csv`, a row per face, each atomically."""
-    faces = []
-    for name, boxes, points, scores in predictions:
-        for box, xy, score in zip(boxes.round(3), points.round(3), scores.round(4), strict=True):
-            faces.append({"file": name, "box": box.tolist(), "points": xy.tolist(), "scores": score.tolist()})
-    write_json(run / "predictions.json", {**facts, "faces": faces})
+    faces = [
+        {"file": name, "face": i, "box": box.tolist(), "points": xy.tolist(), "scores": score.tolist()}
+        for name, boxes, points, scores in predictions
+        for i, (box, xy, score) in enumerate(zip(boxes.round(3), points.round(3), scores.round(4), strict=True))
+    ]
+    reasons = [{"file": name, "error": readable(str(error))} for name, error in failed.items()]
+    write_json(run / "predictions.json", {**facts, "failed": reasons, "faces": faces})
     with atomic(run / "predictions.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        columns = (f"{axis}{i}" for i in range(len(faces[0]["points"])) for axis in "xys")
-        writer.writerow(["file", "face", *(f"box_{name}" for name in ("x0", "y0", "x1", "y1")), *columns])
-        count: dict[str, int] = {}
+        box_columns = (f"box_{name}" for name in ("x0", "y0", "x1", "y1"))
+        point_columns = (f"{axis}{i}" for i in range(len(faces[0]["points"])) for axis in "xys")
+        writer.writerow(["file", "face", *box_columns, *point_columns])
         for face in faces:
-            index = count[face["file"]] = count.get(face["file"], -1) + 1
             values = (v for (x, y), s in zip(face["points"], face["scores"], strict=True) for v in (x, y, s))
-            writer.writerow([face["file"], index, *face["box"], *values])
+            writer.writerow([face["file"], face["face"], *face["box"], *values])
 
 
-def readable(text: str) -> str:
-    """Text that can be written as UTF-8, also where a file's name is in another encoding."""
-    return text.encode(errors="surrogateescape").decode(errors="replace")
+def _sum_up(predictions: Sequence[Prediction], failed: Mapping[str, KeyposError], rest: str) -> None:
+    for error in failed.values():
+        _say(f"left out: {error}")
+    faces = sum(len(found.boxes) for found in predictions)
+    broken = f"{len(failed)} pictures left out, " if failed else ""
+    _say(f"{faces} faces in {len(predictions)} pictures, {broken}{rest}")
+
+
+def _none_read(source: Path, errors: Sequence[KeyposError]) -> KeyposError:
+    first = errors[0]
+    if source.is_file():
+        return first
+    cause = f"none of its pictures can be read ({len(errors)} tried; {first.subject}: {first.cause})"
+    return KeyposError(source, cause, first.remedy)
+
+
+def _say(text: str) -> None:
+    Console(soft_wrap=True).print(readable(text), markup=False, highlight=False)
 
 
 @command("predict")
