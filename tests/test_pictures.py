@@ -89,11 +89,11 @@ def test_a_bad_row_is_named(tmp_path: Path, row: str, message: str) -> None:
 
 def test_a_bad_file_of_boxes_is_named(tmp_path: Path) -> None:
     file = tmp_path / "boxes.csv"
-    with pytest.raises(KeyposError, match="boxes.csv: the file of boxes is missing"):
+    with pytest.raises(KeyposError, match=r"boxes\.csv: the file of boxes is missing"):
         read_boxes(file, tmp_path)
-    with pytest.raises(KeyposError, match="holds no boxes.*leave boxes= out"):
+    with pytest.raises(KeyposError, match=r"holds no boxes.*leave boxes= out"):
         read_boxes(write_boxes(file), tmp_path)
-    with pytest.raises(KeyposError, match="lacks the columns file, y1.*first line be file,x0,y0,x1,y1"):
+    with pytest.raises(KeyposError, match=r"lacks the columns file, y1.*first line be file,x0,y0,x1,y1"):
         read_boxes(write_boxes(file, header="name,x0,y0,x1"), tmp_path)
     file.write_bytes("file,x0,y0,x1,y1\nä.jpg,0,0,1,1".encode("latin-1"))
     with pytest.raises(KeyposError, match="is no CSV in UTF-8"):
@@ -106,16 +106,16 @@ def test_a_bad_file_of_boxes_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("box", [[60, 0, 90, 20], [0, -50, 20, -1], [-1e7, -1e7, 1e7, 1e7]])
 def test_a_box_that_is_not_on_its_picture_is_an_error(tmp_path: Path, box: list[float]) -> None:
     Image.fromarray(noise(30, 50)).save(tmp_path / "a.png")
-    with pytest.raises(KeyposError, match="a.png: the box .* is not on its 50 x 30 pixels. Remedy: .* upright picture"):
+    with pytest.raises(
+        KeyposError, match=r"a\.png: the box .* is not on its 50 x 30 pixels\. Remedy: .* upright picture"
+    ):
         prepare(tmp_path / "a.png", "a.png", np.array([box], dtype=float), image_size=32, padding=1.25)
 
 
 @pytest.mark.parametrize(
     ("size", "canvas"), [((50, 30), (480, 288)), ((600, 20), (600, 20)), ((3200, 2), (1600, 1)), ((2000, 1), (1600, 1))]
 )
-def test_an_overlay_is_enlarged_kept_or_reduced(
-    tmp_path: Path, size: tuple[int, int], canvas: tuple[int, int]
-) -> None:
+def test_an_overlay_is_enlarged_kept_or_reduced(tmp_path: Path, size: tuple[int, int], canvas: tuple[int, int]) -> None:
     Image.fromarray(noise(*size[::-1])).save(tmp_path / "a.png")
     picture = prepare(tmp_path / "a.png", "a.png", None, image_size=32, padding=1.25)
     assert picture.canvas.shape[1::-1] == canvas

@@ -148,7 +148,7 @@ def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:
     source = Path(os.path.abspath(Path(str(config.source)).expanduser()))
     files = plan(source, None if config.boxes is None else Path(str(config.boxes)).expanduser())
     if config.boxes is None:
-        _say("without boxes=, a face is taken to fill each picture")
+        _say("without boxes=, a face is taken to fill each picture: cut pictures to the face, or give boxes")
     module, decoder = build(config, checkpoint)
     folder = source if source.is_dir() else source.parent
     failed: dict[str, KeyposError] = {}
@@ -217,9 +217,8 @@ def write(
 def _sum_up(predictions: Sequence[Prediction], failed: Mapping[str, KeyposError], rest: str) -> None:
     for error in failed.values():
         _say(f"left out: {error}")
-    faces = sum(len(found.boxes) for found in predictions)
-    broken = f"{len(failed)} pictures left out, " if failed else ""
-    _say(f"{faces} faces in {len(predictions)} pictures, {broken}{rest}")
+    broken = f"left out: {len(failed)}, " if failed else ""
+    _say(f"faces: {sum(len(p.boxes) for p in predictions)}, pictures: {len(predictions)}, {broken}{rest}")
 
 
 def _none_read(source: Path, errors: Sequence[KeyposError]) -> KeyposError:
