@@ -217,7 +217,8 @@ def saved(small: Compose, tmp_path: Path) -> LandmarkModule:
     """An untrained network, and its weights in `tmp_path / "net.safetensors"`."""
     torch.manual_seed(0)
     module = LandmarkModule.from_config(small("datamodule.padding=1.5"), MARKUP_68).eval()
-    save_safetensors(module, tmp_path / "net.safetensors")
+    checkpoint = Checkpoint(tmp_path, dict(module.config), MARKUP_68, module.landmarker.state_dict())
+    save_safetensors(checkpoint, tmp_path / "net.safetensors")
     return module
 
 
