@@ -62,24 +62,24 @@ def load(path: str | Path) -> Checkpoint:
     file = find(path, "best.ckpt", "last.ckpt")
     try:
         config, markup, weights = (_load_safetensors if file.suffix == ".safetensors" else _load_ckpt)(file)
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise KeyposError(
             file, f"is not a keyposs checkpoint (no {error})", "give one that keyposs.train has written"
         ) from error
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise KeyposError(
             file,
-            f"cannot be read ({str(error).splitlines()[0]})",
+            f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})",
             "it is cut short or damaged: copy it again",
         ) from error
     return Checkpoint(file, config, markup, weights)
 
 
-def save_safetensors(module: LandmarkModule, path: Path) -> None:
-    """Writes the network's weights, with config and markup as metadata, atomically."""
-    metadata = {"config": json.dumps(module.config), "markup": json.dumps(module.markup.to_dict())}
+def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
+    """Writes a checkpoint's weights, with config and markup as metadata, atomically."""
+    metadata = {"config": json.dumps(checkpoint.config), "markup": json.dumps(checkpoint.markup.to_dict())}
     with atomic(path) as temporary:
-        save_file({k: v.contiguous() for k, v in module.landmarker.state_dict().items()}, temporary, metadata)
+        save_file({name: value.contiguous() for name, value in checkpoint.weights.items()}, temporary, metadata)
 
 
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:

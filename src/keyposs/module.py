@@ -1,6 +1,7 @@
 """Training and reading of one network: forward, loss, optimiser."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -31,7 +32,7 @@ class LandmarkModule(pl.LightningModule):
     Args:
         landmarker: image in, the codec's output out.
         codec: target representation.
-        optimizer: takes parameters.
+        optimizer: takes parameters; None, like the schedule, where nothing is trained.
         schedule: learning rate factor of each step.
         config: the composed config, plain containers; stands in every checkpoint.
         markup: the scheme of the landmarks; stands in every checkpoint.
@@ -41,8 +42,8 @@ class LandmarkModule(pl.LightningModule):
         self,
         landmarker: nn.Module,
         codec: Codec,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        schedule: Schedule,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None,
+        schedule: Schedule | None,
         config: Mapping[str, Any],
         markup: Markup,
     ) -> None:
@@ -61,8 +62,8 @@ class LandmarkModule(pl.LightningModule):
         return cls(
             landmarker=Landmarker(instantiate(config.backbone), instantiate(config.head), markup.size),
             codec=instantiate(config.codec),
-            optimizer=instantiate(config.optim),
-            schedule=instantiate(config.schedule),
+            optimizer=instantiate(config.get("optim")),
+            schedule=instantiate(config.get("schedule")),
             config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
             markup=markup,
         )
@@ -88,10 +89,12 @@ class LandmarkModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser, and the schedule stepped after every batch."""
+        assert self.optimizer is not None
+        assert self.schedule is not None
         steps = int(self.trainer.estimated_stepping_batches)
         per_epoch = max(1, steps // max(1, self.trainer.max_epochs or 1))
         optimizer = self.optimizer(self.landmarker.parameters())
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule(step, steps, per_epoch))
+        scheduler = LambdaLR(optimizer, partial(self.schedule, steps=steps, steps_per_epoch=per_epoch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

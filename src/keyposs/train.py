@@ -58,10 +58,9 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
 def finish(config: DictConfig, **facts: Any) -> list[dict[str, Any]]:
     """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
     best = checkpoint.load(config.run_dir)
+    checkpoint.save_safetensors(best, best.file.with_suffix(".safetensors"))
     config = checkpoint.adopt(config, best)
     config.callbacks = {key: value for key, value in config.callbacks.items() if key in READING}
-    module = checkpoint.restore(LandmarkModule.from_config(config, best.markup), best)
-    checkpoint.save_safetensors(module, best.file.with_suffix(".safetensors"))
     return evaluate(config, best, **facts)
 
 

@@ -3,6 +3,7 @@
 import timm
 import torch
 from jaxtyping import Float
+from timm.layers import Format
 from torch import Tensor, nn
 
 from keyposs.errors import KeyposError
@@ -57,15 +58,21 @@ def _options(name: str, image_size: int) -> dict[str, int]:
 
 
 def _channels_last(net: nn.Module) -> bool:
-    return str(getattr(net, "output_fmt", "NCHW")).endswith("NHWC")
+    return getattr(net, "output_fmt", Format.NCHW) == Format.NHWC
 
 
 @torch.no_grad()
 def _sizes(name: str, image_size: int, options: dict[str, int]) -> list[tuple[int, int]]:
     """(level, side of its map) of all levels, found by a dry run: reductions do not say how sizes round."""
-    net = create(name, pretrained=False, **options)
     try:
+        net = create(name, pretrained=False, **options)
         maps = net.eval()(torch.zeros(1, 3, image_size, image_size))
         return [(info["index"], x.shape[-2]) for info, x in zip(net.feature_info.get_dicts(), maps, strict=True)]
-    except Exception as error:
-        raise KeyposError(f"backbone.name={name}", "x", "y") from error
+    except KeyposError:
+        raise
+    except Exception as error:  # each family of networks refuses in its own way
+        raise KeyposError(
+            f"backbone.name={name}",
+            f"timm gives no feature maps of it at image_size={image_size} ({type(error).__name__}: {error})",
+            "choose another backbone, or the image_size that it was published for",
+        ) from error

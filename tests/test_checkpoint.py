@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from keyposs.checkpoint import Checkpoint, adopt, find, load, restore, save_safetensors
+from keyposs.errors import KeyposError
+from keyposs.markup import MARKUP_68
+from keyposs.module import LandmarkModule
+
+Small = Callable[..., DictConfig]
+
+
+@pytest.fixture
+def module(small: Small) -> LandmarkModule:
+    return LandmarkModule.from_config(small(), MARKUP_68)
+
+
+@pytest.fixture
+def stored(module: LandmarkModule, tmp_path: Path) -> Path:
+    """A checkpoint as Lightning writes it."""
+    state: dict[str, object] = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(state)
+    torch.save(state, tmp_path / "a.ckpt")
+    return tmp_path / "a.ckpt"
+
+
+def test_safetensors_hold_all_of_a_checkpoint(stored: Path, tmp_path: Path) -> None:
+    first = load(stored)
+    save_safetensors(first, tmp_path / "a.safetensors")
+    second = load(tmp_path / "a.safetensors")
+    assert second.config == first.config
+    assert second.markup == first.markup == MARKUP_68
+    assert second.weights.keys() == first.weights.keys()
+    assert all(torch.equal(second.weights[name], value) for name, value in first.weights.items())
+
+
+def test_restored_weights_give_the_same_maps(module: LandmarkModule, stored: Path, small: Small) -> None:
+    image = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
+    other = restore(LandmarkModule.from_config(small(), MARKUP_68), load(stored))
+    assert torch.equal(other.eval()(image), module.eval()(image))
+
+
+def test_adopt_takes_the_network_from_the_checkpoint_and_the_rest_from_the_command(
+    stored: Path, composed: Small
+) -> None:
+    config = composed("decoder=[one_hot]", "data.test=7", name="evaluate")
+    config = adopt(config, load(stored))
+    assert (config.heatmap_size, config.image_size) == (8, 64)
+    assert config.backbone.name == "mobilenetv3_small_050"
+    assert config.data.test == 7
+    assert instantiate(config.codec).names == ("one_hot",)
+    assert instantiate(config.augment).image_size == 64
+
+
+@pytest.mark.parametrize(("key", "value", "given"), [("heatmap_size", 4, 8), ("image_size", 256, 64)])
+def test_another_size_is_an_error(stored: Path, composed: Small, key: str, value: int, given: int) -> None:
+    with pytest.raises(KeyposError, match=f"a.ckpt: was trained at {key}={given}, not {value}"):
+        adopt(composed(f"{key}={value}", name="evaluate"), load(stored))
+
+
+def test_weights_of_other_code_are_an_error(module: LandmarkModule, stored: Path) -> None:
+    weights = {f"new_{name}": value for name, value in load(stored).weights.items()}
+    other = Checkpoint(stored, {}, MARKUP_68, weights)
+    with pytest.raises(KeyposError, match="a.ckpt: holds the weights of another network .*run.json names it"):
+        restore(module, other)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+@pytest.mark.parametrize("kept", [0, 20, 0.5, 0.99])
+def test_a_file_cut_short_is_an_error(stored: Path, suffix: str, kept: float) -> None:
+    if suffix == ".safetensors":
+        save_safetensors(load(stored), stored.with_suffix(suffix))
+    content = stored.with_suffix(suffix).read_bytes()
+    cut = stored.with_name("cut" + suffix)
+    cut.write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
+    with pytest.raises(KeyposError, match=rf"cut{suffix}: cannot be read .*copy it again"):
+        load(cut)
+
+
+def test_a_foreign_file_is_an_error(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(KeyposError, match=r"foreign.ckpt: is not a keyposs checkpoint \(no 'config'\)"):
+        load(tmp_path / "foreign.ckpt")
+    torch.save([1, 2], tmp_path / "list.ckpt")
+    with pytest.raises(KeyposError, match="list.ckpt: is not a keyposs checkpoint"):
+        load(tmp_path / "list.ckpt")
+
+
+def test_find(tmp_path: Path) -> None:
+    with pytest.raises(KeyposError, match="nowhere: does not exist"):
+        find(tmp_path / "nowhere", "last.ckpt")
+    with pytest.raises(KeyposError, match="holds none of checkpoints/best.ckpt, checkpoints/last.ckpt"):
+        find(tmp_path, "best.ckpt", "last.ckpt")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert find(tmp_path, "best.ckpt", "last.ckpt").name == "last.ckpt"

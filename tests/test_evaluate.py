@@ -1,0 +1,125 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from keyposs.checkpoint import Checkpoint, adopt
+from keyposs.errors import KeyposError
+from keyposs.evaluate import evaluate
+from keyposs.markup import MARKUP_68, MARKUP_98
+from keyposs.module import LandmarkModule
+from quick import QUICK
+from writers import write_300w
+
+Compose = Callable[..., DictConfig]
+READ_ONLY = (
+    "batch_size=4",
+    "datamodule.workers=0",
+    "trainer.accelerator=cpu",
+    "++trainer.enable_progress_bar=false",
+    "~callbacks.progress",
+    "callbacks.pictures.faces=2",
+)
+
+
+@pytest.fixture
+def untrained(small: Compose) -> Checkpoint:
+    config = small()
+    torch.manual_seed(0)
+    module = LandmarkModule.from_config(config, MARKUP_68)
+    return Checkpoint(Path("untrained.ckpt"), dict(module.config), MARKUP_68, module.landmarker.state_dict())
+
+
+def test_300w_reports_its_official_subsets(composed: Compose, untrained: Checkpoint, tmp_path: Path) -> None:
+    write_300w(tmp_path / "data")
+    config = composed("data=300w", f"data.root={tmp_path / 'data'}", *READ_ONLY, "decoder=[one_hot]", name="evaluate")
+    config.monitor = "one_hot"
+    rows = evaluate(adopt(config, untrained), untrained)
+    counts = {(row["split"], row["subset"]): row["faces"] for row in rows}
+    assert counts == {("val", "all"): counts["val", "all"], ("test", "common"): 5, ("test", "full"): 7} | {
+        ("test", "challenging"): 2
+    }
+    nme = {row["subset"]: row["nme"] for row in rows if row["split"] == "test"}
+    assert nme["full"] == pytest.approx((5 * nme["common"] + 2 * nme["challenging"]) / 7, rel=1e-5)
+    assert {row["threshold"] for row in rows} == {0.08}
+    with (Path(config.run_dir) / "predictions.csv").open() as file:
+        names = [row["name"] for row in csv.DictReader(file) if row["split"] == "test"]
+    assert len(names) == len(set(names)) == 7
+
+
+def test_a_part_alone_makes_no_full(composed: Compose, untrained: Checkpoint, tmp_path: Path) -> None:
+    write_300w(tmp_path / "data", {"lfpw/testset": 3})
+    config = composed("data=300w", f"data.root={tmp_path / 'data'}", *READ_ONLY, name="evaluate")
+    rows = evaluate(adopt(config, untrained), untrained)
+    assert {(row["split"], row["subset"], row["faces"]) for row in rows} == {("test", "common", 3)}
+
+
+def test_nme_in_the_crop_is_nme_in_the_image(composed: Compose, untrained: Checkpoint) -> None:
+    """The crop is a similarity, so the error in crop pixels over the norm in crop pixels is the same number."""
+    config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", "decoder=[one_hot]", name="evaluate")
+    config.monitor = "one_hot"
+    config = adopt(config, untrained)
+    rows = evaluate(config, untrained)
+    datamodule = instantiate(config.datamodule)
+    datamodule.setup("test")
+    module = LandmarkModule.from_config(config, MARKUP_68).eval()
+    module.landmarker.load_state_dict(untrained.weights)
+    errors = []
+    for batch in datamodule.test_dataloader():
+        with torch.inference_mode():
+            points, _ = module.codec.decode(module(batch.image))["one_hot"]
+        norm = (batch.keypoints[:, 36] - batch.keypoints[:, 45]).norm(dim=-1)
+        errors += ((points - batch.keypoints).norm(dim=-1).mean(-1) / norm).tolist()
+    (test,) = [row for row in rows if row["split"] == "test"]
+    assert test["nme"] == pytest.approx(100 * np.mean(errors), rel=1e-4)
+
+
+def test_data_of_another_scheme(composed: Compose, untrained: Checkpoint) -> None:
+    other = untrained._replace(markup=MARKUP_98)
+    config = composed(*READ_ONLY, name="evaluate")
+    with pytest.raises(KeyposError, match=r"finds 98 points \(98\), but data=synthetic has 68"):
+        evaluate(adopt(config, other), other)
+
+
+def test_data_without_a_face_to_evaluate(composed: Compose, untrained: Checkpoint) -> None:
+    config = composed(*READ_ONLY, "data.val=0", "data.test=0", name="evaluate")
+    with pytest.raises(KeyposError, match="has neither val nor test faces"):
+        evaluate(adopt(config, untrained), untrained)
+
+
+@pytest.mark.parametrize("faces", [1, 5])
+def test_two_ranks_count_every_face_once(small: Compose, tmp_path: Path, faces: int) -> None:
+    """The table of two processes is the table of one; with a single face, one rank has none."""
+    splits = ["data.train=8", f"data.val={faces}", f"data.test={faces}", "trainer.max_epochs=1", "logger=csv"]
+    command = [sys.executable, "-m", "keyposs.train", *QUICK, "backbone.name=mobilenetv3_small_050", *splits]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ddp = ["trainer=ddp", "trainer.devices=2", "batch_size=2"]
+    run = subprocess.run(
+        [*command, *ddp, f"hydra.run.dir={tmp_path / 'two'}"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    one = ["keyposs.evaluate", f"checkpoint={tmp_path / 'two'}", *READ_ONLY, *splits[:3]]
+    again = subprocess.run(
+        [sys.executable, "-m", *one, f"hydra.run.dir={tmp_path / 'one'}"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    two, single = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
+    assert [{**row, "nme": 0, "auc": 0} for row in two] == [{**row, "nme": 0, "auc": 0} for row in single]
+    for a, b in zip(two, single, strict=True):
+        assert a["nme"] == pytest.approx(b["nme"], abs=1e-4)
+        assert a["auc"] == pytest.approx(b["auc"], abs=1e-6)
+    tables = [(tmp_path / name / "predictions.csv").read_text().splitlines() for name in ("two", "one")]
+    assert [line.split(",")[:4] for line in tables[0]] == [line.split(",")[:4] for line in tables[1]]
