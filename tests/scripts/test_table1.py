@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 PATH = Path(__file__).parents[2] / "scripts" / "table1_quantization_error.py"
 table1 = SimpleNamespace(**runpy.run_path(str(PATH)))
@@ -15,6 +16,15 @@ table1 = SimpleNamespace(**runpy.run_path(str(PATH)))
 ONE_HOT = (math.sqrt(2) + math.asinh(1)) / 6  # mean distance of a point in a unit square from its centre
 FACES = ("data=synthetic", "data.test=60")
 READERS = "decoder=[one_hot,quarter,multilateration]"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """On busy cores the threads of these many small operations wait for each other: up to thirty times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def run(out: Path, *arguments: str) -> dict[tuple[str, int], dict[str, float]]:
