@@ -1,14 +1,20 @@
 """Composed configs of small, quick runs, for whoever tests a whole command."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # small tensors gain nothing from more, and busy cores make it slow
+
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from keyposs.config import CONF
 from quick import SMALL
+
+torch.set_num_threads(1)
 
 Compose = Callable[..., DictConfig]
 

@@ -38,7 +38,7 @@ def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: 
     else:
         overrides += FEW_FACES
     if choice == "ddp":
-        overrides += ["trainer.devices=1", "trainer.strategy=auto"]  # several processes: tests/test_train.py
+        overrides += ["trainer.devices=1"]  # several processes: tests/test_train.py
     train_one_step(composed(*overrides))
 
 
@@ -88,9 +88,19 @@ def test_a_mistake_inside_instantiate_is_found(small: Compose) -> None:
     assert "kernel=9" in str(mistake)
 
 
-def test_a_mistake_is_printed_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "keyposs.train", "data=300w", f"data.root={tmp_path / 'nowhere'}"]
+@pytest.mark.parametrize(
+    ("module", "overrides", "words"),
+    [
+        ("train", ["data=300w", "data.root=nowhere"], "nowhere: the folder is missing. Remedy: set data.root"),
+        ("train", ["data=300w"], "data.root: is not given. Remedy: add data.root=... to the command"),
+        ("evaluate", [], "checkpoint: is not given"),
+    ],
+)
+def test_a_mistake_is_printed_without_a_traceback(
+    tmp_path: Path, module: str, overrides: list[str], words: str
+) -> None:
+    command = [sys.executable, "-m", f"keyposs.{module}", *overrides]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert said.returncode == 1
-    assert "nowhere: the folder is missing. Remedy: set data.root" in said.stderr
+    assert words in said.stderr
     assert "Traceback" not in said.stderr

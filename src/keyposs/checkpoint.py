@@ -85,6 +85,8 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
+    Where the config leaves the padding of the crops open, it is the checkpoint's too.
+
     Raises:
         KeyposError: if the config asks for another heatmap size or image size.
     """
@@ -97,10 +99,13 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
                 f"leave {key} out, or train at {wanted}",
             )
     adopted = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS})
-    adopted.codec.decoders = "${decoder}"
+    if "decoders" in adopted.codec:
+        adopted.codec.decoders = "${decoder}"
     adopted.backbone.pretrained = False
     merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
     assert isinstance(merged, DictConfig)
+    if "datamodule" in merged and merged.datamodule.padding is None:
+        merged.datamodule.padding = checkpoint.config["datamodule"]["padding"]
     return merged
 
 

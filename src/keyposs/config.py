@@ -33,6 +33,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
             warnings.filterwarnings("ignore", ".*does not have many workers.*|.*isinstance.treespec.*")
             try:
+                _check_complete(config)
                 return run(config)
             except Exception as error:
                 mistake = cause(error)
@@ -55,3 +56,10 @@ def cause(error: BaseException | None) -> KeyposError | None:
     while error is not None and not isinstance(error, KeyposError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _check_complete(config: DictConfig) -> None:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        example = " ".join(f"{key}=..." for key in missing)
+        raise KeyposError(", ".join(missing), "is not given", f"add {example} to the command")

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.distributed import all_reduce, get_world_size, is_initialized
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -86,6 +87,17 @@ class LandmarkModule(pl.LightningModule):
         return Reading(loss, output, self.codec.decode(output))
 
     test_step = validation_step
+
+    def on_validation_epoch_start(self) -> None:
+        """Every rank reads its faces with the same BatchNorm statistics: the mean over ranks."""
+        if not is_initialized():
+            return
+        buffers = [buffer for buffer in self.landmarker.buffers() if buffer.is_floating_point()]
+        flat = torch.cat([buffer.flatten() for buffer in buffers])
+        all_reduce(flat)
+        parts = (flat / get_world_size()).split([buffer.numel() for buffer in buffers])
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser, and the schedule stepped after every batch."""

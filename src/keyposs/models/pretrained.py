@@ -10,7 +10,7 @@ from keyposs.errors import KeyposError
 
 
 def create(name: str, *, pretrained: bool, **options: Any) -> nn.Module:
-    """timm's network of that name, cut to its feature maps.
+    """A network of timm by its name, cut to its feature maps.
 
     Args:
         name: as in `timm.list_models()`, with or without a tag of weights (`resnet18.a1_in1k`).
