@@ -5,7 +5,7 @@
 
 There is no network and no photo is read: landmarks go to the crop, to a distance map, and back. Whatever
 `conf/train.yaml` knows can be set as for a training: `data`, `decoder`, `codec.sigma`, `codec.unbiased`,
-`datamodule.padding`, `batch_size`.
+`padding`, `batch_size`.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def rows(config: DictConfig, *, split: str, sizes: Sequence[int], as_published: 
     annotations = data.annotations(split)
     if not annotations:
         raise KeyposError(f"data={data.name}", f"has no {split} faces", "choose another --split")
-    truth = crop_truth(annotations, image_size=config.image_size, padding=config.datamodule.padding)
+    truth = crop_truth(annotations, image_size=config.image_size, padding=config.padding)
     facts = {"data": data.name, "split": split, "norm": data.norm, "faces": len(annotations)}
     facts["crop_over_norm"] = float((config.image_size / truth.norm).mean())
     for config.heatmap_size in sizes:

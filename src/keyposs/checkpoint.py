@@ -104,8 +104,8 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     adopted.backbone.pretrained = False
     merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
     assert isinstance(merged, DictConfig)
-    if "datamodule" in merged and merged.datamodule.padding is None:
-        merged.datamodule.padding = checkpoint.config["datamodule"]["padding"]
+    if merged.get("padding") is None:
+        merged.padding = checkpoint.config["datamodule"]["padding"]
     return merged
 
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,16 @@ def cause(error: BaseException | None) -> KeyposError | None:
 
 
 def _check_complete(config: DictConfig) -> None:
-    missing = sorted(OmegaConf.missing_keys(config))
+    missing = list(_missing(config))
     if missing:
         example = " ".join(f"{key}=..." for key in missing)
         raise KeyposError(", ".join(missing), "is not given", f"add {example} to the command")
+
+
+def _missing(config: DictConfig, path: str = "") -> Iterator[str]:
+    """The keys that are `???`; interpolations are left alone, since some have meaning only later."""
+    for key in map(str, config):
+        if OmegaConf.is_missing(config, key):
+            yield path + key
+        elif not OmegaConf.is_interpolation(config, key) and OmegaConf.is_dict(config[key]):
+            yield from _missing(config[key], f"{path}{key}.")

@@ -78,6 +78,7 @@ class LandmarkModule(pl.LightningModule):
         output = self(batch.image)
         loss = self.codec.loss(output, self.codec.encode(batch.keypoints), batch.visible)
         self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch.norm))
+        self.log("train/lr", self.optimizers().param_groups[0]["lr"], batch_size=len(batch.norm))
         return loss
 
     def validation_step(self, batch: Faces, batch_idx: int) -> Reading:

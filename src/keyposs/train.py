@@ -40,7 +40,7 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         checkpoint.adopt(config, saved)
         checkpoint.restore(module, saved)
     write_text(run / "config.yaml", OmegaConf.to_yaml(config))
-    loggers = list(instantiate(config.logger).values())
+    loggers = list(instantiate(config.get("logger") or {}).values())
     if last is not None:
         resume.replay(loggers, run / "metrics.csv", last)
     callbacks = list(instantiate(config.callbacks).values())

@@ -53,7 +53,7 @@ def test_rows_of_a_decoder_double_from_size_to_size(tmp_path):
 
 def test_a_wider_crop_costs_in_proportion(tmp_path):
     tight = run(tmp_path / "a.csv", *FACES, READERS, "--sizes", "32")
-    wide = run(tmp_path / "b.csv", *FACES, READERS, "--sizes", "32", "datamodule.padding=2.5")
+    wide = run(tmp_path / "b.csv", *FACES, READERS, "--sizes", "32", "padding=2.5")
     ratio = wide["one_hot", 32]["nme"] / tight["one_hot", 32]["nme"]
     assert ratio == pytest.approx(2, rel=0.05)
 
