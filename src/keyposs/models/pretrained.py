@@ -20,8 +20,7 @@ def create(name: str, *, pretrained: bool, **options: Any) -> nn.Module:
     Raises:
         KeyposError: if timm knows no such name, or its weights cannot be had.
     """
-    if not timm.is_model(name):
-        raise _unknown(name)
+    check(name)
     if not pretrained:
         return timm.create_model(name, pretrained=False, features_only=True, **options)
     try:
@@ -29,22 +28,36 @@ def create(name: str, *, pretrained: bool, **options: Any) -> nn.Module:
     except Exception as error:  # the hub's client raises what its transport raises: no common base
         raise KeyposError(
             f"backbone.pretrained=true with backbone.name={name}",
-            f"timm's weights could not be loaded ({type(error).__name__}: {_first_line(error)})",
+            f"timm's weights could not be loaded ({type(error).__name__}: {first_line(error)})",
             "train from scratch with backbone.pretrained=false, or run once where the network can be reached "
             "and copy the Hugging Face cache (HF_HOME) and the torch hub cache (TORCH_HOME) to this machine",
         ) from error
 
 
-def _unknown(name: str) -> KeyposError:
-    architecture = name.split(".")[0]
-    close = get_close_matches(architecture, timm.list_models(), n=5)
-    hint = f"did you mean {', '.join(close)}? " if close else ""
-    return KeyposError(
-        f"backbone.name={name}",
-        "timm knows no network of this name",
-        f"{hint}timm.list_models() prints all names",
-    )
+def check(name: str) -> None:
+    """Makes sure that timm knows a name, and its tag of weights where it has one.
+
+    Raises:
+        KeyposError: if not; it lists names that are close, or the tags that there are.
+    """
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(name):
+        close = get_close_matches(architecture.lower(), timm.list_models(), n=5)
+        hint = f"did you mean {', '.join(close)}? " if close else ""
+        raise KeyposError(
+            f"backbone.name={name}",
+            "timm knows no network of this name",
+            f"{hint}timm.list_models() prints all names",
+        )
+    tagged = timm.list_models(f"{architecture}.*", pretrained=True)
+    if tag and name not in tagged:
+        raise KeyposError(
+            f"backbone.name={name}",
+            f"timm has no weights {tag!r} of {architecture}",
+            f"choose from {', '.join([architecture, *tagged])}",
+        )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without the rest and the full stop."""
     return (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")

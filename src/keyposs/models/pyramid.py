@@ -7,7 +7,7 @@ from timm.layers import Format
 from torch import Tensor, nn
 
 from keyposs.errors import KeyposError
-from keyposs.models.pretrained import create
+from keyposs.models.pretrained import check, create, first_line
 
 
 class Pyramid(nn.Module):
@@ -31,6 +31,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, name: str, heatmap_size: int, image_size: int, pretrained: bool = False) -> None:
         super().__init__()
+        check(name)
         options = _options(name, image_size)
         deepest = {size: level for level, size in _sizes(name, image_size, options)}
         if heatmap_size not in deepest:
@@ -53,7 +54,7 @@ class Pyramid(nn.Module):
 
 def _options(name: str, image_size: int) -> dict[str, int]:
     """What a network needs to be told of an image size that it was not published for."""
-    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    config = timm.get_pretrained_cfg(name)
     return {"img_size": image_size} if config and config.fixed_input_size else {}
 
 
@@ -73,6 +74,6 @@ def _sizes(name: str, image_size: int, options: dict[str, int]) -> list[tuple[in
     except Exception as error:  # each family of networks refuses in its own way
         raise KeyposError(
             f"backbone.name={name}",
-            f"timm gives no feature maps of it at image_size={image_size} ({type(error).__name__}: {error})",
+            f"timm gives no feature maps of it at image_size={image_size} ({type(error).__name__}: {first_line(error)})",
             "choose another backbone, or the image_size that it was published for",
         ) from error
