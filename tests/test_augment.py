@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from writers import centroid, draw_dots
 
 from keyposs.augment import Augment
 from keyposs.crop import apply, canonical_size
 from keyposs.markup import MARKUP_68
+from writers import centroid, draw_dots
 
 SIZE = 64
 WIDE = canonical_size(SIZE)

@@ -10,12 +10,13 @@ import torch
 from hydra.errors import InstantiationException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from writers import write_300w, write_wflw
 
 from keyposs.config import CONF, cause
 from keyposs.errors import KeyposError
+from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
 from quick import FEW_FACES, QUICK
+from writers import write_300w, write_wflw
 
 Compose = Callable[..., DictConfig]
 
@@ -30,6 +31,8 @@ WRITERS = {"300w": write_300w, "wflw": write_wflw}
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=["-".join(pair) for pair in CHOICES])
 def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: str, choice: str) -> None:
     overrides = [*QUICK, f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"]
+    if group == "decoder":
+        overrides.append(f"monitor={choice}")
     if group != "backbone" and choice != "demo":
         overrides.append("backbone.name=mobilenetv3_small_050")
     if group == "data" and choice in WRITERS:
@@ -68,6 +71,11 @@ def test_one_knob_sets_the_resolution_everywhere(composed: Compose, size: int) -
     module = LandmarkModule.from_config(config, instantiate(config.data).markup)
     assert module.eval()(torch.zeros(1, 3, 256, 256)).shape == (1, 68, size, size)
     assert module.codec.grid.heatmap_size == size
+
+
+def test_the_monitor_must_be_a_decoder(small: Compose) -> None:
+    with pytest.raises(KeyposError, match="monitor=multilateration: is none of the readings one_hot, dark"):
+        LandmarkModule.from_config(small("decoder=[one_hot,dark]"), MARKUP_68)
 
 
 def test_a_value_is_in_one_place(composed: Compose) -> None:

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from writers import centroid, draw_dots
 
 from keyposs.crop import (
     apply,
@@ -14,6 +13,7 @@ from keyposs.crop import (
     invert,
     warp,
 )
+from writers import centroid, draw_dots
 
 sides = st.floats(5, 5000)
 starts = st.floats(-1000, 5000)

@@ -21,6 +21,7 @@ from quick import QUICK
 from writers import write_300w
 
 Compose = Callable[..., DictConfig]
+ONE_HOT = ("decoder=[one_hot]", "monitor=one_hot")
 READ_ONLY = (
     "batch_size=4",
     "datamodule.workers=0",
@@ -41,8 +42,14 @@ def untrained(small: Compose) -> Checkpoint:
 
 def test_300w_reports_its_official_subsets(composed: Compose, untrained: Checkpoint, tmp_path: Path) -> None:
     write_300w(tmp_path / "data")
-    config = composed("data=300w", f"data.root={tmp_path / 'data'}", *READ_ONLY, "decoder=[one_hot]", name="evaluate")
-    config.monitor = "one_hot"
+    config = composed(
+        "data=300w",
+        f"data.root={tmp_path / 'data'}",
+        *READ_ONLY,
+        "decoder=[one_hot]",
+        "monitor=one_hot",
+        name="evaluate",
+    )
     rows = evaluate(adopt(config, untrained), untrained)
     counts = {(row["split"], row["subset"]): row["faces"] for row in rows}
     assert counts == {("val", "all"): counts["val", "all"], ("test", "common"): 5, ("test", "full"): 7} | {
@@ -65,8 +72,7 @@ def test_a_part_alone_makes_no_full(composed: Compose, untrained: Checkpoint, tm
 
 def test_nme_in_the_crop_is_nme_in_the_image(composed: Compose, untrained: Checkpoint) -> None:
     """The crop is a similarity, so the error in crop pixels over the norm in crop pixels is the same number."""
-    config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", "decoder=[one_hot]", name="evaluate")
-    config.monitor = "one_hot"
+    config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", *ONE_HOT, name="evaluate")
     config = adopt(config, untrained)
     rows = evaluate(config, untrained)
     datamodule = instantiate(config.datamodule)

@@ -252,7 +252,7 @@ def test_what_does_not_fit_the_checkpoint_or_the_machine_is_an_error(
     def config(*overrides: str) -> DictConfig:
         return composed("checkpoint=a", "source=b", *overrides, name="predict")
 
-    with pytest.raises(KeyposError, match=r"monitor=dark: is none of decoder=\[multilateration\]"):
+    with pytest.raises(KeyposError, match=r"monitor=dark: is none of the readings multilateration"):
         build(config("monitor=dark"), checkpoint)
     with pytest.raises(KeyposError, match="was trained at heatmap_size=8, not 16"):
         build(config("heatmap_size=16"), checkpoint)

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from keyposs.codecs import Codec
+from keyposs.errors import KeyposError
 from keyposs.markup import Markup
 from keyposs.models import Landmarker
 from keyposs.schedules import Schedule
@@ -58,11 +59,16 @@ class LandmarkModule(pl.LightningModule):
         """Builds the parts that a composed config names.
 
         Raises:
-            KeyposError: if the parts do not fit each other, such as a kernel larger than the map.
+            KeyposError: if the parts do not fit each other, such as a kernel larger than the map, or a `monitor`
+                that is not among the readings.
         """
+        codec: Codec = instantiate(config.codec)
+        if config.monitor is not None and config.monitor not in codec.names:
+            known = ", ".join(codec.names)
+            raise KeyposError(f"monitor={config.monitor}", f"is none of the readings {known}", "choose one of them")
         return cls(
             landmarker=Landmarker(instantiate(config.backbone), instantiate(config.head), markup.size),
-            codec=instantiate(config.codec),
+            codec=codec,
             optimizer=instantiate(config.get("optim")),
             schedule=instantiate(config.get("schedule")),
             config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
@@ -122,16 +122,10 @@ def build(config: DictConfig, checkpoint: Checkpoint) -> tuple[LandmarkModule, s
     """The trained network on its device, and the decoder that reads it.
 
     Raises:
-        KeyposError: if the decoder of `monitor` was not chosen, or `adopt`, `restore` or `choose_device` object.
+        KeyposError: if `adopt`, `from_config`, `restore` or `choose_device` object.
     """
-    unused = {key: checkpoint.config[key] for key in ("optim", "schedule")}  # but a module is not whole without
-    config = OmegaConf.merge(unused, adopt(config, checkpoint))  # type: ignore[assignment]
-    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
-    decoder = module.codec.names[0] if config.monitor is None else config.monitor
-    if decoder not in module.codec.names:
-        known = ",".join(module.codec.names)
-        raise KeyposError(f"monitor={decoder}", f"is none of decoder=[{known}]", "choose it there too, or leave it out")
-    return module.to(choose_device(config.device)).eval(), decoder
+    module = restore(LandmarkModule.from_config(adopt(config, checkpoint), checkpoint.markup), checkpoint)
+    return module.to(choose_device(config.device)).eval(), config.monitor or module.codec.names[0]
 
 
 def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:

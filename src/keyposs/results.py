@@ -2,6 +2,7 @@
 
 import csv
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -51,15 +52,22 @@ def write(
 
 def environment() -> dict[str, Any]:
     """What ran: version, commit, command, hardware and library versions."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     return {
         "version": keyposs.__version__,
         "commit": _commit(),
-        "command": " ".join(["python -m keyposs." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"keyposs.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "hardware": f"{device}, {torch.get_num_threads()} CPU threads",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:

@@ -47,8 +47,9 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
     trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last)
-    except KeyboardInterrupt:
-        Console().print(f"interrupted; go on with: python -m keyposs.train resume={run}")
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        if (run / checkpoint.FOLDER / "last.ckpt").exists():
+            Console().print(f"interrupted; go on with: python -m keyposs.train resume={run}", soft_wrap=True)
         raise
     finally:
         wandb.finish()  # or the next job of a sweep would write into this one's run

@@ -8,11 +8,11 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
-from writers import write_300w
 
 from keyposs.data import Ibug300W, cache
 from keyposs.data.cache import cache_crops, canonical_crop
 from keyposs.errors import KeyposError
+from writers import write_300w
 
 FRAME = {"image_size": 32, "padding": 1.25}
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from writers import write_300w, write_points
 
 from keyposs.data import Ibug300W
 from keyposs.errors import KeyposError
+from writers import write_300w, write_points
 
 real = pytest.mark.skipif("KEYPOSS_DATA" not in os.environ, reason="KEYPOSS_DATA is not set")
 

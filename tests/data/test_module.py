@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from writers import centroid, draw_dots, write_300w, write_points, write_wflw
 
 from keyposs.augment import Augment
 from keyposs.crop import apply
 from keyposs.data import FaceDataModule, Ibug300W, Wflw, module
 from keyposs.data.module import collate
 from keyposs.errors import KeyposError
+from writers import centroid, draw_dots, write_300w, write_points, write_wflw
 
 SIZE = 32
 STRONG = {"rotation": 30, "scale": (0.75, 1.25), "shift": 0.08, "flip": 0.5, "colour": 0.5, "noise": 0.3}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from writers import write_wflw
 
 from keyposs.data import Wflw
 from keyposs.errors import KeyposError
+from writers import write_wflw
 
 real = pytest.mark.skipif("KEYPOSS_DATA" not in os.environ, reason="KEYPOSS_DATA is not set")
 LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"

@@ -1,0 +1,55 @@
+"""Table 6 against the paper's printed figures, and against mmcv's counts of the paper's code."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+PATH = Path(__file__).parents[2] / "scripts" / "table6_efficiency.py"
+table6 = SimpleNamespace(**runpy.run_path(str(PATH)))
+
+MMCV = {
+    64: (4.7541e9, 9_736_256),
+    32: (1.1885e9, 9_736_256),
+    16: (0.3030e9, 9_736_256),
+    8: (0.0666e9, 9_664_688),
+    4: (0.0268e9, 9_644_456),
+}
+"""`get_model_complexity_info` run on the paper's code; parameters without the layers that its head never calls."""
+
+
+@pytest.fixture(scope="module")
+def rows():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield table6.measure(keypoints=98)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("heatmap_size", MMCV)
+def test_the_papers_way_of_counting_gives_the_papers_table(rows, heatmap_size):
+    row = rows[heatmap_size]
+    flops, parameters = MMCV[heatmap_size]
+    assert row.paper_macs == pytest.approx(flops, abs=0.5e5)  # its last printed digit
+    assert row.paper_parameters == parameters
+    printed = (round(row.paper_macs / 1e9, 2), round(row.paper_parameters / 1e6, 2))
+    assert printed == table6.PRINTED[heatmap_size]
+
+
+@pytest.mark.parametrize(
+    ("heatmap_size", "macs", "millions"),
+    [(64, 4.694e9, 9.66), (32, 1.173e9, 9.66), (16, 0.299e9, 9.66), (8, 0.0651e9, 2.83), (4, 0.0259e9, 0.66)],
+)
+def test_ours_counts_what_runs(rows, heatmap_size, macs, millions):
+    assert rows[heatmap_size].macs == pytest.approx(macs, rel=5e-3)
+    assert round(rows[heatmap_size].parameters / 1e6, 2) == millions
+
+
+def test_the_command_prints_a_row_per_size(rows, monkeypatch, capsys):
+    monkeypatch.setitem(table6.main.__globals__, "measure", lambda keypoints: rows)
+    table6.main([])
+    printed = capsys.readouterr().out
+    assert [line.split("|")[1].strip() for line in printed.splitlines() if "9.7" in line] == ["64", "32", "16"]
+    assert "98 points" in printed
