@@ -87,8 +87,7 @@ def test_every_parameter_runs(stride):
     assert [name for name, parameter in net.named_parameters() if parameter.grad is None] == []
 
 
-def test_every_parameter_of_the_first_stem_gets_a_different_gradient_per_image():
-    """No part of the path is constant: the image reaches the last layer."""
+def test_two_images_differ_on_every_branch_below_the_deepest_stem():
     net = HRNet("hrnet_w18_small", heatmap_size=4, image_size=256)
     settle(net)
     with torch.no_grad():

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class ConvHead(nn.Module):
@@ -32,5 +32,5 @@ class ConvHead(nn.Module):
 
     def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b k h w"]:
         """The heatmaps, raw."""
-        resized = [F.interpolate(x, size=(self.size, self.size), mode="bilinear") for x in maps]
+        resized = [functional.interpolate(x, size=(self.size, self.size), mode="bilinear") for x in maps]
         return self.read(self.mix(torch.cat(resized, dim=1)))

@@ -1,4 +1,6 @@
-"""What a network costs: the parameters that it runs and its multiply-adds."""
+"""What a network costs: its parameters and its multiply-adds."""
+
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -6,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def efficiency(model: nn.Module, image_size: int) -> dict[str, int]:
-    """Parameters and MACs of one image, counted on a forward pass in eval mode that changes nothing.
+    """Parameters and MACs of one image, counted on a forward pass of a copy in eval mode: the model stays as it is.
 
     Args:
         model: takes images (1, 3, image_size, image_size).
@@ -18,10 +20,12 @@ def efficiency(model: nn.Module, image_size: int) -> dict[str, int]:
     >>> efficiency(nn.Conv2d(3, 8, kernel_size=1, stride=2, bias=False), image_size=16)
     {'parameters': 24, 'macs': 1536}
     """
-    first = next(model.parameters())
-    training = model.training
-    model.eval()
+    copy = deepcopy(model).eval()
+    first = next(copy.parameters())
+    image = torch.zeros(1, 3, image_size, image_size, dtype=first.dtype, device=first.device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, image_size, image_size, dtype=first.dtype, device=first.device))
-    model.train(training)
-    return {"parameters": sum(p.numel() for p in model.parameters()), "macs": counter.get_total_flops() // 2}
+        copy(image)
+    return {
+        "parameters": sum(parameter.numel() for parameter in copy.parameters()),
+        "macs": counter.get_total_flops() // 2,
+    }

@@ -3,9 +3,9 @@
 from functools import reduce
 from operator import add
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from keyposs.errors import KeyposError
 from keyposs.models.pretrained import create
@@ -99,7 +99,7 @@ class Stage(nn.Module):
         """ReLU of the sum of all branches, each brought to the size and width of branch `i`."""
         size = maps[i].shape[-2:]
         brought = [layer(x) for layer, x in zip(module.fuse_layers[i], maps, strict=True)]
-        grown = [F.interpolate(x, size=size, mode=self.fuse) for x in brought[i + 1 :]]
+        grown = [functional.interpolate(x, size=size, mode=self.fuse) for x in brought[i + 1 :]]
         return module.fuse_act(reduce(add, brought[: i + 1] + grown))
 
 
@@ -112,12 +112,12 @@ def _downsample(channels: int, stride: int) -> nn.Sequential:
 
 
 def _stem_strides(heatmap_size: int, image_size: int) -> tuple[int, ...]:
-    stride, remainder = divmod(image_size, heatmap_size)
-    if remainder == 0 and stride in STEMS:
-        return STEMS[stride]
+    for stride, strides in STEMS.items():
+        if stride * heatmap_size == image_size:
+            return strides
     sizes = [str(image_size // stride) for stride in STEMS if image_size % stride == 0]
     raise KeyposError(
         f"heatmap_size={heatmap_size}",
-        f"HRNet's stems divide image_size={image_size} by {', '.join(map(str, STEMS))}, which does not give it",
+        f"HRNet's stems have strides {', '.join(map(str, STEMS))}, and none makes it of image_size={image_size}",
         f"choose heatmap_size from {', '.join(sizes)}" if sizes else "choose an image_size that 64 divides",
     )

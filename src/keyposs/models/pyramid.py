@@ -74,6 +74,7 @@ def _sizes(name: str, image_size: int, options: dict[str, int]) -> list[tuple[in
     except Exception as error:  # each family of networks refuses in its own way
         raise KeyposError(
             f"backbone.name={name}",
-            f"timm gives no maps of it at image_size={image_size} ({type(error).__name__}: {first_line(error)})",
+            f"timm gives no feature maps of it at image_size={image_size} "
+            f"({type(error).__name__}: {first_line(error)})",
             "choose another backbone, or the image_size that it was published for",
         ) from error

@@ -1,0 +1,119 @@
+"""Table 6 of the paper: what HRNetV2-W18 costs at each heatmap size, by our counting and by the paper's.
+
+    python scripts/table6_efficiency.py
+    python scripts/table6_efficiency.py --keypoints 68
+
+Ours: multiply-adds of the convolutions, and the parameters that run. The paper's: mmcv's `get_model_complexity_info`
+on mmpose's code, rebuilt here from our network; docs/efficiency.md explains it.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from keyposs.models import ConvHead, HRNet, Landmarker, efficiency
+
+IMAGE_SIZE = 256
+PRINTED = {64: (4.75, 9.74), 32: (1.19, 9.74), 16: (0.30, 9.74), 8: (0.07, 9.66), 4: (0.03, 9.64)}
+"""The paper's Table 6: GFLOPs and millions of parameters, by heatmap size."""
+
+
+class Row(NamedTuple):
+    """One heatmap size."""
+
+    macs: int
+    parameters: int
+    paper_macs: int
+    paper_parameters: int
+
+
+def _elements(factor: int) -> Any:
+    """Counts an operation as `factor` per element that goes in, which for ReLU and BatchNorm also come out."""
+    return lambda shape, *_, **__: factor * torch.Size(shape).numel()
+
+
+def _bias(image: Any, weight: Any, bias: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+    """Mmcv adds one operation per output element of a convolution with a bias."""
+    return torch.Size(out_shape).numel() if bias else 0
+
+
+def _outputs(*_: Any, out_shape: Any, **__: Any) -> int:
+    return torch.Size(out_shape).numel()
+
+
+LAYERS = {
+    torch.ops.aten.convolution: _bias,
+    torch.ops.aten.native_batch_norm: _elements(2),
+    torch.ops.aten.cudnn_batch_norm: _elements(2),
+    torch.ops.aten.relu: _elements(1),
+    torch.ops.aten.relu_: _elements(1),
+}
+UPSAMPLING = {torch.ops.aten.upsample_nearest2d: _outputs, torch.ops.aten.upsample_bilinear2d: _outputs}
+
+
+def mmcv_extras(net: Landmarker) -> int:
+    """What mmcv counts beside convolutions: its hooks see the layers and the backbone's upsampling, not the head's."""
+    net.eval()
+    image = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=LAYERS | UPSAMPLING) as backbone:
+        maps = net.backbone(image)
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=LAYERS) as head:
+        net.head(maps)
+    return backbone.get_total_flops() + head.get_total_flops()
+
+
+def unrun(backbone: HRNet, full: HRNet) -> int:
+    """Parameters of the paper's code that ours has not, less ours that it has not.
+
+    It holds four stem convolutions and all stages at every size, whether they run or not; but the stem's
+    convolutions from the second on share one BatchNorm.
+    """
+    extra = [layer for layer in backbone.stem if isinstance(layer, nn.Sequential)]
+    own_norms = sum(size(layer[1]) for layer in extra)
+    convolutions = (2 - len(extra)) * 64 * 64 * 3 * 3
+    return convolutions - own_norms + size(full.stages[len(backbone.stages) :])
+
+
+def size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def measure(keypoints: int) -> dict[int, Row]:
+    """Rows of the table, by heatmap size."""
+    full = HRNet("hrnet_w18", heatmap_size=64, image_size=IMAGE_SIZE)
+    rows = {}
+    for heatmap_size in PRINTED:
+        net = Landmarker(HRNet("hrnet_w18", heatmap_size, IMAGE_SIZE), ConvHead, keypoints)
+        cost = efficiency(net, IMAGE_SIZE)
+        rows[heatmap_size] = Row(
+            macs=cost["macs"],
+            parameters=cost["parameters"],
+            paper_macs=cost["macs"] + mmcv_extras(net),
+            paper_parameters=cost["parameters"] + unrun(net.backbone, full),
+        )
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keypoints", type=int, default=98, help="how many (default 98, WFLW's, as the paper)")
+    keypoints = parser.parse_args(arguments).keypoints
+    table = Table("size", box=box.MARKDOWN, title=f"HRNetV2-W18, {IMAGE_SIZE} pixels, {keypoints} points")
+    for column in ("MACs, G", "params, M", "mmcv, G", "mmcv, M", "paper, G", "paper, M"):
+        table.add_column(column, justify="right")
+    for heatmap_size, row in measure(keypoints).items():
+        ours = (f"{row.macs / 1e9:.4f}", f"{row.parameters / 1e6:.2f}")
+        paper = (f"{row.paper_macs / 1e9:.4f}", f"{row.paper_parameters / 1e6:.2f}")
+        table.add_row(str(heatmap_size), *ours, *paper, *(f"{value:.2f}" for value in PRINTED[heatmap_size]))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
