@@ -1,7 +1,7 @@
 """Table 6 of the paper: what HRNetV2-W18 costs at each heatmap size, by our counting and by the paper's.
 
     python scripts/table6_efficiency.py
-    python scripts/table6_efficiency.py --keypoints 68
+    python scripts/table6_efficiency.py --keypoints 68 --image-size 128
 
 Ours: multiply-adds of the convolutions, and the parameters that run. The paper's: mmcv's `get_model_complexity_info`
 on mmpose's code, rebuilt here from our network; docs/efficiency.md explains it.
@@ -19,10 +19,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from keyposs.models import ConvHead, HRNet, Landmarker, efficiency
+from keyposs.models.hrnet import STEMS
 
-IMAGE_SIZE = 256
 PRINTED = {64: (4.75, 9.74), 32: (1.19, 9.74), 16: (0.30, 9.74), 8: (0.07, 9.66), 4: (0.03, 9.64)}
-"""The paper's Table 6: GFLOPs and millions of parameters, by heatmap size."""
+"""The paper's Table 6: GFLOPs and millions of parameters, by heatmap size, for 98 points in 256 pixels."""
 
 
 class Row(NamedTuple):
@@ -58,10 +58,10 @@ LAYERS = {
 UPSAMPLING = {torch.ops.aten.upsample_nearest2d: _outputs, torch.ops.aten.upsample_bilinear2d: _outputs}
 
 
-def mmcv_extras(net: Landmarker) -> int:
+def mmcv_extras(net: Landmarker, image_size: int) -> int:
     """What mmcv counts beside convolutions: its hooks see the layers and the backbone's upsampling, not the head's."""
     net.eval()
-    image = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    image = torch.zeros(1, 3, image_size, image_size)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=LAYERS | UPSAMPLING) as backbone:
         maps = net.backbone(image)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=LAYERS) as head:
@@ -85,17 +85,17 @@ def size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def measure(keypoints: int) -> dict[int, Row]:
-    """Rows of the table, by heatmap size."""
-    full = HRNet("hrnet_w18", heatmap_size=64, image_size=IMAGE_SIZE)
+def measure(keypoints: int = 98, image_size: int = 256) -> dict[int, Row]:
+    """Rows of the table, by heatmap size: one for each stem."""
+    full = HRNet("hrnet_w18", image_size // min(STEMS), image_size)
     rows = {}
-    for heatmap_size in PRINTED:
-        net = Landmarker(HRNet("hrnet_w18", heatmap_size, IMAGE_SIZE), ConvHead, keypoints)
-        cost = efficiency(net, IMAGE_SIZE)
+    for heatmap_size in (image_size // stride for stride in STEMS):
+        net = Landmarker(HRNet("hrnet_w18", heatmap_size, image_size), ConvHead, keypoints)
+        cost = efficiency(net, image_size)
         rows[heatmap_size] = Row(
             macs=cost["macs"],
             parameters=cost["parameters"],
-            paper_macs=cost["macs"] + mmcv_extras(net),
+            paper_macs=cost["macs"] + mmcv_extras(net, image_size),
             paper_parameters=cost["parameters"] + unrun(net.backbone, full),
         )
     return rows
@@ -104,14 +104,19 @@ def measure(keypoints: int) -> dict[int, Row]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keypoints", type=int, default=98, help="how many (default 98, WFLW's, as the paper)")
-    keypoints = parser.parse_args(arguments).keypoints
-    table = Table("size", box=box.MARKDOWN, title=f"HRNetV2-W18, {IMAGE_SIZE} pixels, {keypoints} points")
+    parser.add_argument("--image-size", type=int, default=256, help="in pixels, a multiple of 64 (default 256)")
+    chosen = parser.parse_args(arguments)
+    if chosen.image_size < 64 or chosen.image_size % 64:
+        parser.error(f"--image-size {chosen.image_size} is no multiple of 64, the largest stride of a stem")
+    printed = PRINTED if (chosen.keypoints, chosen.image_size) == (98, 256) else {}
+    table = Table("size", box=box.MARKDOWN, title=f"HRNetV2-W18, {chosen.image_size} pixels, {chosen.keypoints} points")
     for column in ("MACs, G", "params, M", "mmcv, G", "mmcv, M", "paper, G", "paper, M"):
         table.add_column(column, justify="right")
-    for heatmap_size, row in measure(keypoints).items():
+    for heatmap_size, row in measure(**vars(chosen)).items():
         ours = (f"{row.macs / 1e9:.4f}", f"{row.parameters / 1e6:.2f}")
         paper = (f"{row.paper_macs / 1e9:.4f}", f"{row.paper_parameters / 1e6:.2f}")
-        table.add_row(str(heatmap_size), *ours, *paper, *(f"{value:.2f}" for value in PRINTED[heatmap_size]))
+        theirs = [f"{value:.2f}" for value in printed.get(heatmap_size, ())] or ["-", "-"]
+        table.add_row(str(heatmap_size), *ours, *paper, *theirs)
     Console().print(table)
 
 

@@ -44,8 +44,25 @@ def test_ours_counts_what_runs(rows, heatmap_size, macs, millions):
 
 
 def test_the_command_prints_a_row_per_size(rows, monkeypatch, capsys):
-    monkeypatch.setitem(table6.main.__globals__, "measure", lambda keypoints: rows)
+    monkeypatch.setitem(table6.main.__globals__, "measure", lambda **_: rows)
     table6.main([])
     printed = capsys.readouterr().out
     assert [line.split("|")[1].strip() for line in printed.splitlines() if "9.7" in line] == ["64", "32", "16"]
     assert "98 points" in printed
+    assert "9.64" in printed
+
+
+def test_other_points_and_images_stand_beside_no_printed_figure(capsys):
+    table6.main(["--keypoints", "68", "--image-size", "64"])
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    rows = {line[0]: line[1:] for line in lines if line and line[0].isdigit()}
+    assert list(rows) == ["16", "8", "4", "2", "1"]
+    # the published code with 68 points and 256 pixels: 4.7208 G, of which a sixteenth
+    assert float(rows["16"][2]) == pytest.approx(4.7208 / 16, abs=1e-4)
+    assert rows["16"][4:] == ["-", "-"]
+
+
+def test_an_image_that_stems_do_not_divide_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        table6.main(["--image-size", "100"])
+    assert "--image-size 100 is no multiple of 64" in capsys.readouterr().err
