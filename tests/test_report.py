@@ -55,7 +55,7 @@ def run(tmp_path):
     }
     (path / "run.json").write_text(json.dumps(facts | {"config": {"seed": 0}}))
     faces = [
-        [f"lfpw/{split}{i}", split, "common", decoder, 100.0, 0.02 * (i + 1), 3.5, 4.5]
+        [f"lfpw/{split}{i}", split, "common", decoder, 100.0, 2.0 * (i + 1), 3.5, 4.5]
         for split, count in (("val", 3), ("test", 5))
         for i in range(count)
         for decoder in DECODERS

@@ -125,7 +125,7 @@ def _errors(run: Path, rows: Sequence[Row]) -> list[str]:
     errors: dict[str, list[float]] = defaultdict(list)
     for face in _read_csv(path, "split", "decoder", "nme"):
         if face["split"] == row["split"]:
-            errors[face["decoder"]].append(float(face["nme"]))
+            errors[face["decoder"]].append(float(face["nme"]) / 100)
     arrays = {decoder: np.array(of_faces) for decoder, of_faces in errors.items()}
     title = f"{row['data']} {row['split']}, {len(next(iter(errors.values()), []))} faces"
     figure = plots.ced_figure(arrays, threshold=row["threshold"], norm=row["norm"], title=title)

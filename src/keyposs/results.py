@@ -28,7 +28,8 @@ def write(
     Args:
         run: the directory.
         rows: see DecoderMetrics.
-        predictions: each face once per decoder; `points` are x0, y0, x1, ... in pixels of the photo.
+        predictions: each face once per decoder; `nme` is a fraction (written in percent, like that of the rows),
+            `points` are x0, y0, x1, ... in pixels of the photo.
         facts: see `environment`; with parameters, macs, latency and config.
     """
     write_json(run / "results.json", list(rows))
@@ -44,7 +45,7 @@ def write(
         for row in predictions:
             measures = (
                 f"{row['norm']:.4f}",
-                f"{row['nme']:.6f}",
+                f"{100 * row['nme']:.4f}",
                 *(f"{value:.3f}" for value in row["points"]),
             )
             writer.writerow([*(row[name] for name in names[:4]), *measures])
