@@ -32,6 +32,11 @@ READ_ONLY = (
 )
 
 
+def read(config: DictConfig, checkpoint: Checkpoint) -> list[dict[str, object]]:
+    config = adopt(config, checkpoint)
+    return evaluate(config, checkpoint, instantiate(config.datamodule))
+
+
 @pytest.fixture
 def untrained(small: Compose) -> Checkpoint:
     config = small()
@@ -50,7 +55,7 @@ def test_300w_reports_its_official_subsets(composed: Compose, untrained: Checkpo
         "monitor=one_hot",
         name="evaluate",
     )
-    rows = evaluate(adopt(config, untrained), untrained)
+    rows = read(config, untrained)
     counts = {(row["split"], row["subset"]): row["faces"] for row in rows}
     assert counts == {("val", "all"): counts["val", "all"], ("test", "common"): 5, ("test", "full"): 7} | {
         ("test", "challenging"): 2
@@ -66,15 +71,15 @@ def test_300w_reports_its_official_subsets(composed: Compose, untrained: Checkpo
 def test_a_part_alone_makes_no_full(composed: Compose, untrained: Checkpoint, tmp_path: Path) -> None:
     write_300w(tmp_path / "data", {"lfpw/testset": 3})
     config = composed("data=300w", f"data.root={tmp_path / 'data'}", *READ_ONLY, name="evaluate")
-    rows = evaluate(adopt(config, untrained), untrained)
+    rows = read(config, untrained)
     assert {(row["split"], row["subset"], row["faces"]) for row in rows} == {("test", "common", 3)}
 
 
 def test_nme_in_the_crop_is_nme_in_the_image(composed: Compose, untrained: Checkpoint) -> None:
     """The crop is a similarity, so the error in crop pixels over the norm in crop pixels is the same number."""
     config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", *ONE_HOT, name="evaluate")
+    rows = read(config, untrained)
     config = adopt(config, untrained)
-    rows = evaluate(config, untrained)
     datamodule = instantiate(config.datamodule)
     datamodule.setup("test")
     module = LandmarkModule.from_config(config, MARKUP_68).eval()
@@ -93,19 +98,19 @@ def test_data_of_another_scheme(composed: Compose, untrained: Checkpoint) -> Non
     other = untrained._replace(markup=MARKUP_98)
     config = composed(*READ_ONLY, name="evaluate")
     with pytest.raises(KeyposError, match=r"finds 98 points \(98\), but data=synthetic has 68"):
-        evaluate(adopt(config, other), other)
+        read(config, other)
 
 
 def test_data_without_a_face_to_evaluate(composed: Compose, untrained: Checkpoint) -> None:
     config = composed(*READ_ONLY, "data.val=0", "data.test=0", name="evaluate")
     with pytest.raises(KeyposError, match="has neither val nor test faces"):
-        evaluate(adopt(config, untrained), untrained)
+        read(config, untrained)
 
 
 @pytest.mark.parametrize("faces", [1, 5])
 def test_two_ranks_count_every_face_once(small: Compose, tmp_path: Path, faces: int) -> None:
     """The table of two processes is the table of one; with a single face, one rank has none."""
-    splits = ["data.train=8", f"data.val={faces}", f"data.test={faces}", "trainer.max_epochs=1", "logger=csv"]
+    splits = ["data.train=8", f"data.val={faces}", f"data.test={faces}", "seed=3", "logger=csv"]
     command = [sys.executable, "-m", "keyposs.train", *QUICK, "backbone.name=mobilenetv3_small_050", *splits]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     ddp = ["trainer=ddp", "trainer.devices=2", "batch_size=2"]

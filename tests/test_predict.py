@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from keyposs import predict as command
-from keyposs.checkpoint import Checkpoint, load, save_safetensors
+from keyposs.checkpoint import Checkpoint, adopt, load, save_safetensors
 from keyposs.codecs import DistanceMap
 from keyposs.data.photo import read_photo
 from keyposs.decoders import multilateration
@@ -253,11 +253,11 @@ def test_what_does_not_fit_the_checkpoint_or_the_machine_is_an_error(
         return composed("checkpoint=a", "source=b", *overrides, name="predict")
 
     with pytest.raises(KeyposError, match=r"monitor=dark: is none of the readings multilateration"):
-        build(config("monitor=dark"), checkpoint)
+        build(adopt(config("monitor=dark"), checkpoint), checkpoint)
     with pytest.raises(KeyposError, match="was trained at heatmap_size=8, not 16"):
-        build(config("heatmap_size=16"), checkpoint)
+        adopt(config("heatmap_size=16"), checkpoint)
     with pytest.raises(KeyposError, match=r"device=abacus: cannot be used here .*Remedy: use device=auto or cpu"):
-        build(config("device=abacus"), checkpoint)
+        build(adopt(config("device=abacus"), checkpoint), checkpoint)
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
 
 

@@ -11,8 +11,11 @@ import torch
 from omegaconf import DictConfig
 
 from keyposs import checkpoint, resume
+from keyposs.codecs import distance_map
 from keyposs.errors import KeyposError
 from keyposs.train import train
+from quick import QUICK
+from writers import write_300w
 
 Small = Callable[..., DictConfig]
 DECODERS = {"one_hot", "two_hot", "quarter", "dark", "soft_argmax", "multilateration", "gauss_newton", "pseudorange"}
@@ -128,7 +131,7 @@ def test_a_resumed_run_ends_with_the_same_weights(small: Small, monkeypatch: pyt
             train(broken)
     run = Path(broken.run_dir)
     assert not (run / "results.json").exists()
-    again = resume.recompose(small(f"resume={run}", run="broken"), [f"resume={run}"])
+    again = resume.recompose(small(f"resume={run}"), [f"resume={run}"])
     train(again, checkpoint.find(run, "last.ckpt"))
     whole, resumed = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (run.parent / "whole", run)
@@ -155,26 +158,59 @@ def test_resume_refuses_what_is_no_run(small: Small, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "cause"), [("backbone=resnet18", "would change a part"), ("trainer.epochs=3", "names nothing")]
+    ("override", "cause"),
+    [
+        ("heatmap_size=4", "would change what is being trained"),
+        ("optim.lr=1e-4", "would change what is being trained"),
+        ("codec.sigma=1.5", "would change what is being trained"),
+        ("backbone=resnet18", "would change what is being trained"),
+        ("trainer.epochs=3", "names nothing"),
+    ],
 )
-def test_resume_takes_values_only(small: Small, finished: Path, override: str, cause: str) -> None:
-    with pytest.raises(KeyposError, match=cause):
+def test_resume_keeps_what_is_being_trained(small: Small, finished: Path, override: str, cause: str) -> None:
+    with pytest.raises(KeyposError, match=f"{override}: {cause}"):
         resume.recompose(small(f"resume={finished}"), [f"resume={finished}", override])
 
 
+def test_resume_takes_the_checkpoint_of_a_run_too(small: Small, finished: Path) -> None:
+    last = finished / "checkpoints" / "last.ckpt"
+    assert resume.recompose(small(f"resume={last}"), []).run_dir == str(finished)
+
+
+def test_resume_from_a_checkpoint_cut_short(small: Small, finished: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes((finished / "checkpoints" / "last.ckpt").read_bytes()[:5000])
+    with pytest.raises(KeyposError, match="cut.ckpt: cannot be read"):
+        train(small(), cut)
+
+
 def test_resume_takes_new_values(small: Small, finished: Path) -> None:
-    config = resume.recompose(small(f"resume={finished}", run="here"), ["trainer.max_epochs=9", "optim.lr=1e-4"])
-    assert (config.trainer.max_epochs, config.optim.lr) == (9, 1e-4)
-    assert config.run_dir.endswith("here")
+    config = resume.recompose(small(f"resume={finished}"), ["trainer.max_epochs=9", "datamodule.workers=1"])
+    assert (config.trainer.max_epochs, config.datamodule.workers) == (9, 1)
+    assert config.run_dir == str(finished)
 
 
-def test_a_nan_loss_stops_the_run_and_keeps_the_last_checkpoint(small: Small) -> None:
-    config = small("optim.lr=1e30", "trainer.gradient_clip_val=null", "trainer.max_epochs=3", "optim=adam")
-    with pytest.raises(KeyposError, match=r"train/loss: is not a number by step .*lower optim.lr"):
+def test_a_nan_loss_stops_the_run_and_keeps_the_last_checkpoint(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(range(100))
+    real = distance_map.visible_mean  # called for two batches of training and one of validation in each epoch
+    monkeypatch.setattr(
+        distance_map, "visible_mean", lambda *args: real(*args) * (1 if next(calls) < 4 else float("nan"))
+    )
+    config = small("trainer.max_epochs=3")
+    with pytest.raises(KeyposError, match=r"train/loss: is not a number by step 4 \(epoch 1\).*lower optim.lr"):
         train(config)
-    for file in (Path(config.run_dir) / "checkpoints").glob("*.ckpt"):
-        weights = checkpoint.load(file).weights.values()
-        assert all(value.isfinite().all() for value in weights if value.is_floating_point())
+    last = torch.load(Path(config.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 0
+    assert all(value.isfinite().all() for value in last["state_dict"].values())
+
+
+def test_a_bad_test_face_stops_the_run_before_it_trains(composed: Small, tmp_path: Path) -> None:
+    write_300w(tmp_path / "data")
+    (tmp_path / "data" / "ibug" / "image_0001.pts").write_text("")
+    config = composed(*QUICK, "backbone.name=mobilenetv3_small_050", "data=300w", f"data.root={tmp_path / 'data'}")
+    with pytest.raises(KeyposError, match=r"image_0001.pts: holds no points"):
+        train(config)
+    assert not (Path(config.run_dir) / "checkpoints").exists()
 
 
 def test_training_can_start_from_a_checkpoint(small: Small, finished: Path) -> None:

@@ -62,6 +62,8 @@ def load(path: str | Path) -> Checkpoint:
     file = find(path, "best.ckpt", "last.ckpt")
     try:
         config, markup, weights = (_load_safetensors if file.suffix == ".safetensors" else _load_ckpt)(file)
+        for key in (*MODEL_KEYS, "datamodule"):
+            config[key]
     except (KeyError, TypeError) as error:
         raise KeyposError(
             file, f"is not a keyposs checkpoint (no {error})", "give one that keyposs.train has written"
@@ -85,7 +87,7 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
-    Where the config leaves the padding of the crops open, it is the checkpoint's too.
+    Where the config leaves the padding of the crops or the seed open, they are the checkpoint's too.
 
     Raises:
         KeyposError: if the config asks for another heatmap size or image size.
@@ -104,8 +106,9 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     adopted.backbone.pretrained = False
     merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
     assert isinstance(merged, DictConfig)
-    if merged.get("padding") is None:
-        merged.padding = checkpoint.config["datamodule"]["padding"]
+    for key in ("padding", "seed"):
+        if merged.get(key) is None:
+            merged[key] = checkpoint.config["datamodule"][key]
     return merged
 
 

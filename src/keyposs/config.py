@@ -12,11 +12,13 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from keyposs.errors import KeyposError
+from keyposs.resume import run_of
 
 _IN_WHEEL = Path(__file__).parent / "conf"
 CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "conf"
 """The folder of yaml files: inside an installed wheel, or at the root of a checkout."""
 
+OmegaConf.register_new_resolver("run_of", run_of, replace=True)
 OmegaConf.register_new_resolver("first", lambda *values: next(v for v in values if v is not None), replace=True)
 
 

@@ -12,17 +12,22 @@ from keyposs import report, results
 from keyposs.callbacks import DecoderMetrics
 from keyposs.checkpoint import Checkpoint, adopt, load, restore
 from keyposs.config import command
+from keyposs.data import FaceDataModule
 from keyposs.errors import KeyposError
 from keyposs.models import efficiency
 from keyposs.module import LandmarkModule
+from keyposs.trainer import build_trainer
 
 
-def evaluate(config: DictConfig, checkpoint: Checkpoint, **facts: Any) -> list[dict[str, Any]]:
-    """Reads `val` and `test` once with the checkpoint's weights, and leaves results and report in the run directory.
+def evaluate(
+    config: DictConfig, checkpoint: Checkpoint, datamodule: FaceDataModule, **facts: Any
+) -> list[dict[str, Any]]:
+    """Reads `val` and `test` once with the checkpoint's weights, and leaves results and report in `config.run_dir`.
 
     Args:
         config: with the checkpoint's network, see `adopt`.
         checkpoint: the weights.
+        datamodule: the faces.
         facts: further entries of `run.json`.
 
     Returns:
@@ -31,47 +36,51 @@ def evaluate(config: DictConfig, checkpoint: Checkpoint, **facts: Any) -> list[d
     Raises:
         KeyposError: if the data has neither split, or marks other landmarks than the checkpoint.
     """
-    datamodule = instantiate(config.datamodule)
-    if datamodule.dataset.markup != checkpoint.markup:
-        raise KeyposError(
-            checkpoint.file,
-            f"finds {checkpoint.markup.size} points ({checkpoint.markup.name}), "
-            f"but data={datamodule.dataset.name} has {datamodule.dataset.markup.size}",
-            "evaluate it on data of its own scheme",
-        )
+    start = time.perf_counter()
+    _check_markup(checkpoint, datamodule)
     splits = [split for split in ("val", "test") if datamodule.annotations(split)]
     if not splits:
         raise KeyposError(f"data={datamodule.dataset.name}", "has neither val nor test faces", "check data.root")
     module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
     callbacks = instantiate(config.callbacks)
     metrics: DecoderMetrics = callbacks["metrics"]
-    trainer = instantiate(config.trainer, callbacks=list(callbacks.values()), logger=False)
-    start = time.perf_counter()
+    trainer = build_trainer(config, callbacks.values(), logger=False)
     for split in splits:
         (trainer.validate if split == "val" else trainer.test)(module, datamodule=datamodule, verbose=False)
     rows = [row for split in splits for row in metrics.rows[split]]
     if trainer.is_global_zero:
-        run = Path(config.run_dir)
-        facts = {
-            **results.environment(),
-            **efficiency(module.landmarker, image_size=config.image_size),
-            "latency_ms": results.latency(module.landmarker, config.image_size),
-            "evaluation_seconds": round(time.perf_counter() - start, 1),
+        run, predictions = Path(config.run_dir), [row for split in splits for row in metrics.predictions[split]]
+        landmarker = module.landmarker.to(trainer.strategy.root_device)  # Lightning has moved it away
+        facts |= {
+            **results.environment(trainer.strategy.root_device),
+            **efficiency(landmarker, image_size=config.image_size),
+            "latency_ms": results.latency(landmarker, config.image_size),
             "checkpoint": str(checkpoint.file),
-            **facts,
+            "evaluation_seconds": round(time.perf_counter() - start, 1),
             "config": OmegaConf.to_container(config, resolve=True),
         }
-        results.write(run, rows, [row for split in splits for row in metrics.predictions[split]], facts)
+        results.write(run, rows, predictions, facts)
         Console().print(report.results_table(rows))
-        Console().print(f"report: {report.write_report(run)}")
+        Console(soft_wrap=True).print(f"report: {report.write_report(run)}")
     return rows
+
+
+def _check_markup(checkpoint: Checkpoint, datamodule: FaceDataModule) -> None:
+    ours, theirs = checkpoint.markup, datamodule.dataset.markup
+    if ours != theirs:
+        raise KeyposError(
+            checkpoint.file,
+            f"finds {ours.size} points ({ours.name}), but data={datamodule.dataset.name} has {theirs.size}",
+            "evaluate it on data of its own scheme",
+        )
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Evaluates a checkpoint into a directory of its own."""
     checkpoint = load(config.checkpoint)
-    evaluate(adopt(config, checkpoint), checkpoint)
+    config = adopt(config, checkpoint)
+    evaluate(config, checkpoint, instantiate(config.datamodule))
 
 
 if __name__ == "__main__":

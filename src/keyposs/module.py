@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn

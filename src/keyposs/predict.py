@@ -122,9 +122,9 @@ def build(config: DictConfig, checkpoint: Checkpoint) -> tuple[LandmarkModule, s
     """The trained network on its device, and the decoder that reads it.
 
     Raises:
-        KeyposError: if `adopt`, `from_config`, `restore` or `choose_device` object.
+        KeyposError: if `from_config`, `restore` or `choose_device` object.
     """
-    module = restore(LandmarkModule.from_config(adopt(config, checkpoint), checkpoint.markup), checkpoint)
+    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
     return module.to(choose_device(config.device)).eval(), config.monitor or module.codec.names[0]
 
 
@@ -137,6 +137,7 @@ def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:
         KeyposError: if checkpoint, source or boxes are bad.
     """
     start, run = time.perf_counter(), Path(config.run_dir)
+    config = adopt(config, checkpoint)
     if config.batch_size < 1:
         raise KeyposError(f"batch_size={config.batch_size}", "is less than one face", "leave it out")
     source = Path(os.path.abspath(Path(str(config.source)).expanduser()))
@@ -146,7 +147,7 @@ def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:
     module, decoder = build(config, checkpoint)
     folder = source if source.is_dir() else source.parent
     failed: dict[str, KeyposError] = {}
-    pictures = read_pictures(files, folder, failed, checkpoint)
+    pictures = read_pictures(files, folder, failed, {"image_size": config.image_size, "padding": config.padding})
     overlays = overlay_names([picture_name(file, folder) for file in files])
     predictions = []
     for picture, found in predict_pictures(module, pictures, decoder, config.batch_size):
@@ -163,14 +164,13 @@ def read_pictures(
     files: Mapping[Path, Float[np.ndarray, "n 4"] | None],
     folder: Path,
     failed: dict[str, KeyposError],
-    checkpoint: Checkpoint,
+    crop: Mapping[str, Any],
 ) -> Iterator[Picture]:
-    """Pictures with their faces cut out as the checkpoint's training did; what is broken goes to `failed`."""
-    padding = checkpoint.config.get("datamodule", {}).get("padding", 1.25)
+    """Pictures with their faces cut out (`image_size`, `padding`); what is broken goes to `failed`."""
     for file, boxes in track(files.items(), "predicting"):
         name = picture_name(file, folder)
         try:
-            yield prepare(file, name, boxes, image_size=checkpoint.config["image_size"], padding=padding)
+            yield prepare(file, name, boxes, **crop)
         except KeyposError as error:
             failed[name] = error
 

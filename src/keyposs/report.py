@@ -140,9 +140,8 @@ def _training(run: Path, rows: Sequence[Row]) -> list[str]:
         return []
     lines = _read_csv(path, "epoch")
     loss = _curve(lines, "train/loss") or _curve(lines, "train/loss_epoch")
-    last = max(loss, default=0)  # what is logged later belongs to the final reading, not to an epoch
     errors = {
-        key.removeprefix("val/nme/"): {x: y for x, y in _curve(lines, key).items() if x <= last}
+        key.removeprefix("val/nme/"): _curve(lines, key)
         for key in (lines[0] if lines else ())
         if key.startswith("val/nme/")
     }

@@ -51,14 +51,14 @@ def write(
             writer.writerow([*(row[name] for name in names[:4]), *measures])
 
 
-def environment() -> dict[str, Any]:
-    """What ran: version, commit, command, hardware and library versions."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+def environment(device: torch.device) -> dict[str, Any]:
+    """What ran: version, commit, command, the device and its host, and library versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "version": keyposs.__version__,
         "commit": _commit(),
         "command": shlex.join(["python", "-m", f"keyposs.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
-        "hardware": f"{device}, {torch.get_num_threads()} CPU threads",
+        "hardware": f"{name}, {torch.get_num_threads()} CPU threads",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

@@ -11,34 +11,58 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from keyposs.errors import KeyposError
 
+CHANGEABLE = (
+    "trainer.",
+    "logger.",
+    "callbacks.",
+    "datamodule.cache",
+    "datamodule.workers",
+    "data.root",
+)
+"""What may change when a run goes on; the rest is what the checkpoint was trained as."""
+
+
+def run_of(path: str | Path | None) -> str | None:
+    """The run directory that `resume=` means: itself, or the one around a file in its checkpoints; None if neither.
+
+    >>> run_of("nowhere") is None
+    True
+    """
+    if path is None:
+        return None
+    path = Path(path)
+    run = path.parent.parent if path.is_file() else path
+    return str(run) if run.is_dir() else None
+
 
 def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The config of the run to resume, with the values of this command line; its parts cannot be exchanged.
+    """The config of the run to resume, with those values of this command line that may change.
 
     Args:
         config: as composed now; only its `resume` counts.
         overrides: of the command line, such as `trainer.max_epochs=80`.
 
     Raises:
-        KeyposError: if the run has no config, or an override names something that the run has not.
+        KeyposError: if the run has no config, or an override is none of `CHANGEABLE`.
     """
-    file = Path(config.resume) / "config.yaml"
+    run = run_of(config.resume)
+    file = Path(run or config.resume) / "config.yaml"
     if not file.is_file():
         raise KeyposError(config.resume, "is not a run directory (no config.yaml)", "give the one to go on with")
     saved = OmegaConf.load(file)
     assert isinstance(saved, DictConfig)
+    OmegaConf.set_struct(saved, True)
     for override in overrides:
-        if override.startswith("resume="):
-            continue
         key, _, value = override.lstrip("+").partition("=")
-        if OmegaConf.is_config(OmegaConf.select(saved, key)):
-            raise KeyposError(override, f"would change a part of {file}", "start a new run for that")
+        if key == "resume":
+            continue
+        if not key.startswith(CHANGEABLE):
+            raise KeyposError(override, "would change what is being trained", f"start a new run, or leave {key} out")
         try:
-            OmegaConf.set_struct(saved, True)
             OmegaConf.update(saved, key, OmegaConf.from_dotlist([f"value={value}"]).value)
         except OmegaConfBaseException as error:
             raise KeyposError(override, f"names nothing that {file} has", "leave it out") from error
-    saved.run_dir = config.run_dir
+    saved.run_dir = run
     return saved
 
 

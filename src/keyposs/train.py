@@ -13,9 +13,11 @@ from rich.console import Console
 
 from keyposs import checkpoint, resume
 from keyposs.config import command
+from keyposs.data import FaceDataModule
 from keyposs.evaluate import evaluate
 from keyposs.files import write_text
 from keyposs.module import LandmarkModule
+from keyposs.trainer import build_trainer
 
 READING = ("metrics", "pictures", "progress")
 """The callbacks that have a part in evaluation."""
@@ -34,35 +36,37 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
     start, run = time.perf_counter(), Path(config.run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.datamodule)
+    for split in ("train", "val", "test"):
+        datamodule.annotations(split)  # a bad face of any split stops the run here, not after the last epoch
     module = LandmarkModule.from_config(config, datamodule.dataset.markup)
-    if config.checkpoint is not None and last is None:
-        saved = checkpoint.load(config.checkpoint)
+    if last is not None or config.checkpoint is not None:
+        saved = checkpoint.load(last or config.checkpoint)
         checkpoint.adopt(config, saved)
         checkpoint.restore(module, saved)
     write_text(run / "config.yaml", OmegaConf.to_yaml(config))
     loggers = list(instantiate(config.get("logger") or {}).values())
     if last is not None:
         resume.replay(loggers, run / "metrics.csv", last)
-    callbacks = list(instantiate(config.callbacks).values())
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+    trainer = build_trainer(config, instantiate(config.callbacks).values(), loggers)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last)
     except SystemExit:  # how Lightning ends after Ctrl-C
         if (run / checkpoint.FOLDER / "last.ckpt").exists():
-            Console().print(f"interrupted; go on with: python -m keyposs.train resume={run}", soft_wrap=True)
+            Console(soft_wrap=True).print(f"interrupted; go on with: python -m keyposs.train resume={run}")
         raise
     finally:
         wandb.finish()  # or the next job of a sweep would write into this one's run
-    return finish(config, epochs=trainer.current_epoch, seconds=round(time.perf_counter() - start, 1))
+    seconds = round(time.perf_counter() - start, 1)
+    return finish(config, datamodule, epochs=trainer.current_epoch, seconds=seconds, resumed=last is not None)
 
 
-def finish(config: DictConfig, **facts: Any) -> list[dict[str, Any]]:
+def finish(config: DictConfig, datamodule: FaceDataModule, **facts: Any) -> list[dict[str, Any]]:
     """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
     best = checkpoint.load(config.run_dir)
     checkpoint.save_safetensors(best, best.file.with_suffix(".safetensors"))
     config = checkpoint.adopt(config, best)
     config.callbacks = {key: value for key, value in config.callbacks.items() if key in READING}
-    return evaluate(config, best, **facts)
+    return evaluate(config, best, datamodule, **facts)
 
 
 @command("train")

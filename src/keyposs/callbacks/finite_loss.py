@@ -30,6 +30,6 @@ class FiniteLoss(pl.Callback):
             raise KeyposError(
                 "train/loss",
                 f"is not a number by step {trainer.global_step} (epoch {trainer.current_epoch})",
-                "lower optim.lr or trainer.gradient_clip_val, use trainer.precision=32-true, or look for broken "
-                "keypoints; checkpoints/last.ckpt is from before",
+                "lower optim.lr or trainer.gradient_clip_val, or use trainer.precision=32-true, in a new run; "
+                "checkpoint=<this run> starts it from the last good weights, if an epoch was finished",
             )

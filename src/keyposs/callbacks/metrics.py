@@ -65,6 +65,8 @@ class DecoderMetrics(pl.Callback):
         self.kept: list[tuple[Faces, dict[str, tuple[Tensor, Tensor]]]] = []
 
     def _add(self, reading: Reading, batch: Faces, *, keep: bool) -> None:
+        if not any(batch.subsets):  # a rank for which no face is left
+            return
         self.loss.update(reading.loss, len(batch.norm))
         keypoints = to_image(batch.crop_to_image, batch.keypoints)
         kept = {}

