@@ -1,5 +1,6 @@
 # make demo | test | lint: each sets up .venv first, where it is missing or older than pyproject.toml
 PYTHON ?= python3
+PYTEST ?= -n auto --dist loadfile
 BIN := .venv/bin
 
 .PHONY: demo test lint
