@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.errors import InstantiationException, MissingConfigException
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from keyposs.config import CONF, cause
+from keyposs.config import CONF, LISTS, cause, check_lists
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
@@ -21,16 +21,13 @@ from writers import write_300w, write_wflw
 Compose = Callable[..., DictConfig]
 
 CHOICES = [(file.parent.name, file.stem) for file in sorted(CONF.glob("*/*.yaml"))]
-SEVERAL = ("decoder", "logger")
-"""Groups of which a list is chosen."""
-
 WRITERS = {"300w": write_300w, "wflw": write_wflw}
 """Data that has to be on disk."""
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=["-".join(pair) for pair in CHOICES])
 def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: str, choice: str) -> None:
-    overrides = [*QUICK, f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"]
+    overrides = [*QUICK, f"{group}=[{choice}]" if group in LISTS else f"{group}={choice}"]
     if group == "decoder":
         overrides.append(f"monitor={choice}")
     if group != "backbone" and choice != "demo":
@@ -83,9 +80,12 @@ def test_a_value_is_in_one_place(composed: Compose) -> None:
     assert {decoder.sigma for decoder in config.decoder.values()} == {1.5}
 
 
-def test_unknown_decoder_names_the_known(composed: Compose) -> None:
-    with pytest.raises(MissingConfigException, match=r"decoder/trilateration(.|\n)*multilateration"):
-        composed("decoder=[trilateration]")
+@pytest.mark.parametrize(
+    "chosen", ["decoder=[one_hot,trilateration]", "decoder=trilateration", "decoder=[dark],[trilateration]"]
+)
+def test_an_unknown_decoder_names_the_known(chosen: str) -> None:
+    with pytest.raises(KeyposError, match="decoder=trilateration: is unknown. Remedy: choose from .*multilateration"):
+        check_lists(["heatmap_size=8", chosen])
 
 
 def test_a_mistake_inside_instantiate_is_found(small: Compose) -> None:
@@ -101,7 +101,7 @@ def test_a_mistake_inside_instantiate_is_found(small: Compose) -> None:
     [
         ("train", ["data=300w", "data.root=nowhere"], "nowhere: the folder is missing. Remedy: set data.root"),
         ("train", ["data=300w"], "data.root: is not given. Remedy: add data.root=... to the command"),
-        ("evaluate", [], "checkpoint: is not given"),
+        ("evaluate", ["decoder=[trilateration]"], "decoder=trilateration: is unknown"),
     ],
 )
 def test_a_mistake_is_printed_without_a_traceback(

@@ -61,7 +61,15 @@ def looking(monkeypatch: pytest.MonkeyPatch, composed: Compose) -> Callable[...,
     return configure
 
 
-CHECKPOINT = Checkpoint(Path("none"), {"image_size": SIZE, "heatmap_size": 8}, DOTS, {})
+CHECKPOINT = Checkpoint(
+    Path("none"),
+    {
+        **{"image_size": SIZE, "heatmap_size": 8, "backbone": {}, "head": {}, "codec": {}},
+        "datamodule": {"padding": 1.25, "seed": 0},
+    },
+    DOTS,
+    {},
+)
 
 
 def paint(points: np.ndarray = TRUTH, *, scale: float = 1.0) -> np.ndarray:

@@ -3,7 +3,8 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from keyposs.resume import run_of
 _IN_WHEEL = Path(__file__).parent / "conf"
 CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "conf"
 """The folder of yaml files: inside an installed wheel, or at the root of a checkout."""
+
+LISTS = ("decoder", "logger")
+"""The groups of which a list is chosen."""
 
 OmegaConf.register_new_resolver("run_of", run_of, replace=True)
 OmegaConf.register_new_resolver("first", lambda *values: next(v for v in values if v is not None), replace=True)
@@ -34,19 +38,33 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
         def guarded(config: DictConfig) -> Any:
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
             warnings.filterwarnings("ignore", ".*does not have many workers.*|.*isinstance.treespec.*")
-            try:
+            with _plain_mistakes():
                 _check_complete(config)
                 return run(config)
-            except Exception as error:
-                mistake = cause(error)
-                if mistake is None:
-                    raise
-                print(f"keyposs: {mistake}", file=sys.stderr)
-                sys.exit(1)
 
-        return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
+        start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
+
+        @wraps(run)
+        def main() -> None:
+            with _plain_mistakes():
+                check_lists(sys.argv[1:])
+            start()
+
+        return main
 
     return decorate
+
+
+@contextmanager
+def _plain_mistakes() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        mistake = cause(error)
+        if mistake is None:
+            raise
+        print(f"keyposs: {mistake}", file=sys.stderr)
+        sys.exit(1)
 
 
 def cause(error: BaseException | None) -> KeyposError | None:
@@ -58,6 +76,24 @@ def cause(error: BaseException | None) -> KeyposError | None:
     while error is not None and not isinstance(error, KeyposError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def check_lists(arguments: Iterable[str]) -> None:
+    """Names the choices where a list on the command line has an unknown one; Hydra itself names them not.
+
+    Raises:
+        KeyposError: if there is no such decoder or logger.
+
+    >>> check_lists(["decoder=[one_hot,dark]", "heatmap_size=8"])
+    """
+    for group, _, value in (argument.partition("=") for argument in arguments):
+        if group not in LISTS:
+            continue
+        known = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+        for name in value.split(","):
+            name = name.strip("[]'\" ")
+            if name and name not in known:
+                raise KeyposError(f"{group}={name}", "is unknown", f"choose from {', '.join(known)}")
 
 
 def _check_complete(config: DictConfig) -> None:

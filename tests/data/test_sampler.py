@@ -47,6 +47,9 @@ def test_ranks_share_training_faces_in_equal_numbers(monkeypatch, world):
 
 
 @pytest.mark.parametrize(("count", "world"), [(9, 1), (9, 2), (9, 4), (2, 3), (1, 4)])
-def test_ranks_share_evaluation_faces_without_padding(monkeypatch, count, world):
+def test_ranks_share_evaluation_faces_and_none_is_idle(monkeypatch, count, world):
     drawn = draw(EvalSampler(count), monkeypatch, world)
-    assert sorted(key for keys in drawn for key in keys) == [(index, None) for index in range(count)]
+    idle = max(world - count, 0)
+    counting = sorted(key for keys in drawn for key in keys if key != (-1, None))
+    assert counting == [(index, None) for index in range(count)]
+    assert [keys for keys in drawn if (-1, None) in keys] == [[(-1, None)]] * idle
