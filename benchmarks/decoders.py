@@ -119,6 +119,10 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=98, help="landmarks of a face")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 32, 16, 8, 4], help="sides of the maps")
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU here")
+    if min(options.sizes) < 4:
+        parser.error("--sizes: the windows of the decoders need maps of 4 cells or more")
     torch.set_num_threads(options.threads)
     where = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {options.threads} threads"
     print(f"{options.faces} x {options.points} maps, float32, torch {torch.__version__}, {where}; medians")

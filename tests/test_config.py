@@ -46,7 +46,7 @@ def train_one_step(config: DictConfig) -> None:
     datamodule = instantiate(config.datamodule)
     module = LandmarkModule.from_config(config, datamodule.dataset.markup)
     loggers = list(instantiate(config.logger).values())
-    callbacks = [callback for name, callback in instantiate(config.callbacks).items() if name != "checkpoint"]
+    callbacks = [callback for name, callback in instantiate(config.callbacks).items() if name not in ("best", "last")]
     before = {name: weight.clone() for name, weight in module.landmarker.named_parameters()}
     trainer = instantiate(
         config.trainer,

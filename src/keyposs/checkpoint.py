@@ -68,10 +68,12 @@ def load(path: str | Path) -> Checkpoint:
         raise KeyposError(
             file, f"is not a keyposs checkpoint (no {error})", "give one that keyposs.train has written"
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+    except pickle.UnpicklingError as error:
+        raise KeyposError(file, "is no checkpoint", "give one that keyposs.train has written") from error
+    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError) as error:
         raise KeyposError(
             file,
-            f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})",
+            f"cannot be read ({_first_words(error)})",
             "it is cut short or damaged: copy it again",
         ) from error
     return Checkpoint(file, config, markup, weights)
@@ -127,6 +129,10 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
             "use the version of keyposs that wrote it (run.json names it), or train again",
         ) from error
     return module
+
+
+def _first_words(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0][:200]
 
 
 def _load_ckpt(file: Path) -> tuple[dict[str, Any], Markup, dict[str, Tensor]]:

@@ -19,8 +19,23 @@ _IN_WHEEL = Path(__file__).parent / "conf"
 CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "conf"
 """The folder of yaml files: inside an installed wheel, or at the root of a checkout."""
 
+NOISE = (
+    ".*does not have many workers|.*isinstance.treespec|.*Experiment logs directory|.*smaller than the logging interval"
+)
+"""Warnings of Lightning that tell a user of keyposs nothing."""
+
 LISTS = ("decoder", "logger")
 """The groups of which a list is chosen."""
+
+NUMBERS = {
+    "batch_size": (int, 1),
+    "heatmap_size": (int, 1),
+    "image_size": (int, 1),
+    "padding": ((int, float), 0.1),
+    "seed": (int, 0),
+    "datamodule.workers": (int, 0),
+}
+"""Kind and least value of the knobs that parts of other libraries would refuse less plainly."""
 
 OmegaConf.register_new_resolver("run_of", run_of, replace=True)
 OmegaConf.register_new_resolver("first", lambda *values: next(v for v in values if v is not None), replace=True)
@@ -37,9 +52,10 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
         @wraps(run)
         def guarded(config: DictConfig) -> Any:
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-            warnings.filterwarnings("ignore", ".*does not have many workers.*|.*isinstance.treespec.*")
+            warnings.filterwarnings("ignore", NOISE)
             with _plain_mistakes():
                 _check_complete(config)
+                _check_numbers(config)
                 return run(config)
 
         start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
@@ -48,7 +64,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
         def main() -> None:
             with _plain_mistakes():
                 check_lists(sys.argv[1:])
-            start()
+                start()
 
         return main
 
@@ -110,3 +126,11 @@ def _missing(config: DictConfig, path: str = "") -> Iterator[str]:
             yield path + key
         elif not OmegaConf.is_interpolation(config, key) and OmegaConf.is_dict(config[key]):
             yield from _missing(config[key], f"{path}{key}.")
+
+
+def _check_numbers(config: DictConfig) -> None:
+    for key, (kinds, least) in NUMBERS.items():
+        value = OmegaConf.select(config, key)
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value < least):
+            kind = "a whole number" if kinds is int else "a number"
+            raise KeyposError(f"{key}={value}", f"is not {kind} of at least {least}", "give such a number")

@@ -57,6 +57,8 @@ def read_results(run: Path) -> list[dict[str, Any]]:
         KeyposError: if the file is missing, broken or empty.
     """
     path = run / "results.json"
+    if not run.is_dir():
+        raise KeyposError(run, "is no folder", "give the folder of a run")
     if not path.exists():
         raise KeyposError(path, "is missing: the run has not finished", f"finish it with resume={run}")
     rows = _read_json(path)
@@ -140,11 +142,9 @@ def _training(run: Path, rows: Sequence[Row]) -> list[str]:
         return []
     lines = _read_csv(path, "epoch")
     loss = _curve(lines, "train/loss") or _curve(lines, "train/loss_epoch")
-    errors = {
-        key.removeprefix("val/nme/"): _curve(lines, key)
-        for key in (lines[0] if lines else ())
-        if key.startswith("val/nme/")
-    }
+    logged = lines[0] if lines else {}
+    decoders = [decoder for decoder in dict.fromkeys(row["decoder"] for row in rows) if f"val/nme/{decoder}" in logged]
+    errors = {decoder: _curve(lines, f"val/nme/{decoder}") for decoder in decoders}  # the order gives the colours
     figure = plots.training_figure(loss, errors, norm=rows[0]["norm"])
     viz.save(run / "plots" / "training.png", plots.draw(figure))
     return ["## Training", "![loss and error by epoch](plots/training.png)"]
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         report = write_report(run)
     except KeyposError as error:
-        raise SystemExit(str(error)) from error
+        raise SystemExit(f"keyposs: {error}") from error
     console = Console()
     console.print(results_table(read_results(run)))
     console.print(f"Report: {report}", soft_wrap=True)

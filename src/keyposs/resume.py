@@ -66,9 +66,22 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return saved
 
 
-def replay(loggers: Sequence[Logger], metrics: Path, last: Path) -> None:
-    """Logs the rows of an old `metrics.csv` again, up to the checkpoint's step: the CSV logger starts a new file."""
-    step = torch.load(last, map_location="cpu", weights_only=True)["global_step"]
+def replay(loggers: Sequence[Logger], metrics: Path, last: Path, *, epochs: int) -> None:
+    """Logs the rows of an old `metrics.csv` again, up to the checkpoint's step: the CSV logger starts a new file.
+
+    Args:
+        loggers: of the run that goes on.
+        metrics: the old file.
+        last: the checkpoint to go on from.
+        epochs: how many the run shall have in the end.
+
+    Raises:
+        KeyposError: if the checkpoint has more epochs already.
+    """
+    state = torch.load(last, map_location="cpu", weights_only=True)
+    step, done = state["global_step"], state["epoch"] + 1
+    if done > epochs:
+        raise KeyposError(f"trainer.max_epochs={epochs}", f"{last} has done {done} already", f"give {done} or more")
     if not metrics.is_file():
         return
     with metrics.open(newline="", encoding="utf-8") as file:

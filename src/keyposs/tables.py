@@ -84,6 +84,7 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
         for (key, decimals, better), name in zip(MEASURES, ("NME %", f"FR{at} %", f"AUC{at}"), strict=True):
             texts = [f"{inside[label][key]:.{decimals}f}" if label in inside else "" for label in dict.fromkeys(labels)]
             best = better(float(text) for text in texts if text)
-            cells = [(text, bool(text) and float(text) == best) for text in texts]
+            differ = len(set(texts)) > 1
+            cells = [(text, differ and bool(text) and float(text) == best) for text in texts]
             columns.append(Column(split, subset, faces, name, cells))
     return columns

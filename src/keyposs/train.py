@@ -14,6 +14,7 @@ from rich.console import Console
 from keyposs import checkpoint, resume
 from keyposs.config import command
 from keyposs.data import FaceDataModule
+from keyposs.errors import KeyposError
 from keyposs.evaluate import evaluate
 from keyposs.files import write_text
 from keyposs.module import LandmarkModule
@@ -32,8 +33,13 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
 
     Returns:
         The rows of `results.json`.
+
+    Raises:
+        KeyposError: for what would spoil or lose work, before any is done.
     """
     start, run = time.perf_counter(), Path(config.run_dir)
+    if last is None and any((run / checkpoint.FOLDER).glob("*.ckpt")):
+        raise KeyposError(run, "holds a run already", f"go on with it, resume={run}, or choose another hydra.run.dir")
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.datamodule)
     for split in ("train", "val", "test"):
@@ -43,11 +49,11 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         saved = checkpoint.load(last or config.checkpoint)
         checkpoint.adopt(config, saved)
         checkpoint.restore(module, saved)
-    write_text(run / "config.yaml", OmegaConf.to_yaml(config))
     loggers = list(instantiate(config.get("logger") or {}).values())
-    if last is not None:
-        resume.replay(loggers, run / "metrics.csv", last)
     trainer = build_trainer(config, instantiate(config.callbacks).values(), loggers)
+    if last is not None:
+        resume.replay(loggers, run / "metrics.csv", last, epochs=config.trainer.max_epochs)
+    write_text(run / "config.yaml", OmegaConf.to_yaml(config))
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last)
     except SystemExit:  # how Lightning ends after Ctrl-C

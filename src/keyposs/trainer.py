@@ -17,8 +17,8 @@ def build_trainer(config: DictConfig, callbacks: Iterable[pl.Callback], logger: 
     `max_epochs` up to n.
 
     Raises:
-        KeyposError: for half precision without float32 weights, which rounds keypoints to whole pixels, and for
-            `fast_dev_run`, which leaves no checkpoint.
+        KeyposError: for half precision without float32 weights, which rounds keypoints to whole pixels, for
+            `fast_dev_run`, which leaves no checkpoint, and for less than one epoch.
     """
     precision = str(config.trainer.get("precision", "32-true"))
     if precision in ("16-true", "bf16-true"):
@@ -27,8 +27,10 @@ def build_trainer(config: DictConfig, callbacks: Iterable[pl.Callback], logger: 
         raise KeyposError(f"trainer.precision={precision}", cause, f"use trainer.precision={mixed}")
     if config.trainer.get("fast_dev_run"):
         raise KeyposError("trainer.fast_dev_run", "leaves no checkpoint to evaluate", "use trainer=debug")
-    epochs = config.trainer.get("max_epochs") or 1
-    wanted = min(config.trainer.get("check_val_every_n_epoch") or 1, max(epochs, 1))
+    epochs = config.trainer.max_epochs
+    if epochs < 1:
+        raise KeyposError(f"trainer.max_epochs={epochs}", "trains nothing", "give 1 or more, or use keyposs.evaluate")
+    wanted = min(config.trainer.get("check_val_every_n_epoch") or 1, epochs)
     every = next(n for n in range(wanted, 0, -1) if epochs % n == 0)
     trainer: pl.Trainer = instantiate(
         config.trainer, callbacks=list(callbacks), logger=logger, check_val_every_n_epoch=every

@@ -25,6 +25,10 @@ class FiniteLoss(pl.Callback):
         """Looks before validation, and so before a checkpoint is saved."""
         self._check(trainer)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """Looks before `last.ckpt` is saved, also where an epoch has no validation."""
+        self._check(trainer)
+
     def _check(self, trainer: pl.Trainer) -> None:
         if self.finite is not None and not bool(self.finite):
             raise KeyposError(

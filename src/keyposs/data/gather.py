@@ -33,6 +33,9 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
         raise KeyposError(f"{name}={value}", "is unknown", f"choose one of {', '.join(known)}")
 
 
+SKIP = "data.bad_faces=skip"
+
+
 def describe(
     source: Path | str,
     photo_path: Path,
@@ -87,9 +90,11 @@ def gather(
     errors = [result for result in results if isinstance(result, KeyposError)]
     good = [result for result in results if isinstance(result, Annotation)]
     if errors and (bad_faces == "error" or not good):
-        raise errors[0]
+        first, more = errors[0], f" (and {len(errors) - 1} more bad faces)" if len(errors) > 1 else ""
+        remedy = first.remedy if SKIP in first.remedy else f"{first.remedy}, or set {SKIP}"
+        raise KeyposError(first.subject, first.cause + more, remedy)
     for error in errors:
-        _log.warning("skipped a bad face: %s", error)
+        _log.warning("skipped a bad face: %s: %s", error.subject, error.cause)
     if errors:
         _log.warning("skipped %d bad faces of %d", len(errors), len(results))
     return good
