@@ -90,6 +90,12 @@ def test_a_foreign_file_is_an_error(tmp_path: Path) -> None:
         load(tmp_path / "list.ckpt")
 
 
+def test_what_is_no_checkpoint_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "notes.ckpt").write_text("nothing but words")
+    with pytest.raises(KeyposError, match="notes.ckpt: is no checkpoint. Remedy: give one that keyposs.train"):
+        load(tmp_path / "notes.ckpt")
+
+
 def test_find(tmp_path: Path) -> None:
     with pytest.raises(KeyposError, match="nowhere: does not exist"):
         find(tmp_path / "nowhere", "last.ckpt")

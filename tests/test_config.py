@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from keyposs.config import CONF, LISTS, cause, check_lists
+from keyposs.config import CONF, LISTS, cause, check_lists, check_numbers
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
@@ -86,6 +86,21 @@ def test_a_value_is_in_one_place(composed: Compose) -> None:
 def test_an_unknown_decoder_names_the_known(chosen: str) -> None:
     with pytest.raises(KeyposError, match="decoder=trilateration: is unknown. Remedy: choose from .*multilateration"):
         check_lists(["heatmap_size=8", chosen])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("batch_size=0", "batch_size=0: is not a whole number of at least 1"),
+        ("heatmap_size=16.5", "heatmap_size=16.5: is not a whole number"),
+        ("seed=-1", "seed=-1: is not a whole number of at least 0"),
+        ("padding=0", "padding=0: is not a number of at least 0.1"),
+        ("datamodule.workers=two", "datamodule.workers=two: is not a whole number"),
+    ],
+)
+def test_a_number_that_makes_no_sense(composed: Compose, override: str, words: str) -> None:
+    with pytest.raises(KeyposError, match=words):
+        check_numbers(composed(override))
 
 
 def test_a_mistake_inside_instantiate_is_found(small: Compose) -> None:

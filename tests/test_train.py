@@ -221,4 +221,33 @@ def test_training_can_start_from_a_checkpoint(small: Small, finished: Path) -> N
     assert learnt
     assert all(torch.equal(end[name], start[name]) for name in learnt)
     with pytest.raises(KeyposError, match="was trained at heatmap_size=8, not 4"):
-        train(small(f"checkpoint={finished}", "heatmap_size=4"))
+        train(small(f"checkpoint={finished}", "heatmap_size=4", run="other"))
+
+
+def test_a_run_is_not_overwritten(small: Small, finished: Path) -> None:
+    config = small()
+    config.run_dir = str(finished)
+    before = (finished / "checkpoints" / "best.ckpt").read_bytes()
+    with pytest.raises(KeyposError, match=r"holds a run already. Remedy: go on with it, resume="):
+        train(config)
+    assert (finished / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_the_last_epoch_is_kept_where_val_does_not_improve(small: Small) -> None:
+    # An error that shrinks counts as worse here: the first epoch stays the best.
+    config = small("optim.lr=0", "trainer.max_epochs=3", "++callbacks.best.mode=max")
+    train(config)
+    epochs = {
+        name: torch.load(Path(config.run_dir) / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    }
+    assert epochs["last"] == 2
+    assert epochs["best"] < 2
+
+
+def test_resuming_to_fewer_epochs_is_refused_and_changes_nothing(small: Small, finished: Path) -> None:
+    before = {name: (finished / name).read_text() for name in ("config.yaml", "metrics.csv")}
+    config = resume.recompose(small(f"resume={finished}"), ["trainer.max_epochs=1"])
+    with pytest.raises(KeyposError, match=r"trainer.max_epochs=1: .*last.ckpt has done 2 already"):
+        train(config, finished / "checkpoints" / "last.ckpt")
+    assert {name: (finished / name).read_text() for name in before} == before

@@ -15,6 +15,7 @@ from keyposs.trainer import build_trainer
             r"trainer.precision=bf16-true: rounds keypoints .* use trainer.precision=bf16-mixed",
         ),
         ("trainer.precision=16-true", "use trainer.precision=16-mixed"),
+        ("trainer.max_epochs=0", "trainer.max_epochs=0: trains nothing"),
         ("++trainer.fast_dev_run=true", "leaves no checkpoint to evaluate. Remedy: use trainer=debug"),
     ],
 )

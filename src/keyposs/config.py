@@ -55,7 +55,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
             warnings.filterwarnings("ignore", NOISE)
             with _plain_mistakes():
                 _check_complete(config)
-                _check_numbers(config)
+                check_numbers(config)
                 return run(config)
 
         start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
@@ -128,7 +128,12 @@ def _missing(config: DictConfig, path: str = "") -> Iterator[str]:
             yield from _missing(config[key], f"{path}{key}.")
 
 
-def _check_numbers(config: DictConfig) -> None:
+def check_numbers(config: DictConfig) -> None:
+    """Refuses a value of `NUMBERS` that makes no sense.
+
+    Raises:
+        KeyposError: naming it.
+    """
     for key, (kinds, least) in NUMBERS.items():
         value = OmegaConf.select(config, key)
         if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value < least):
