@@ -16,7 +16,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from keyposs.models import ConvHead, HRNet, Landmarker, efficiency
 from keyposs.models.hrnet import STEMS
@@ -34,39 +35,42 @@ class Row(NamedTuple):
     paper_parameters: int
 
 
-def _elements(factor: int) -> Any:
-    """Counts an operation as `factor` per element that goes in, which for ReLU and BatchNorm also come out."""
-    return lambda shape, *_, **__: factor * torch.Size(shape).numel()
+class Upsampled(TorchFunctionMode):
+    """Counts the elements that come out of `interpolate`, whatever operations a version of torch makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = function(*args, **(kwargs or {}))
+        self.elements += output.numel() if function is functional.interpolate else 0
+        return output
 
 
-def _bias(image: Any, weight: Any, bias: Any, *_: Any, out_shape: Any, **__: Any) -> int:
-    """Mmcv adds one operation per output element of a convolution with a bias."""
-    return torch.Size(out_shape).numel() if bias else 0
-
-
-def _outputs(*_: Any, out_shape: Any, **__: Any) -> int:
-    return torch.Size(out_shape).numel()
-
-
-LAYERS = {
-    torch.ops.aten.convolution: _bias,
-    torch.ops.aten.native_batch_norm: _elements(2),
-    torch.ops.aten.cudnn_batch_norm: _elements(2),
-    torch.ops.aten.relu: _elements(1),
-    torch.ops.aten.relu_: _elements(1),
-}
-UPSAMPLING = {torch.ops.aten.upsample_nearest2d: _outputs, torch.ops.aten.upsample_bilinear2d: _outputs}
+def per_element(layer: nn.Module) -> int:
+    """What mmcv counts for each element that comes out of a layer, beside the convolutions' multiply-adds."""
+    if isinstance(layer, nn.Conv2d):
+        return int(layer.bias is not None)
+    return {nn.BatchNorm2d: 2, nn.ReLU: 1}.get(type(layer), 0)
 
 
 def mmcv_extras(net: Landmarker, image_size: int) -> int:
     """What mmcv counts beside convolutions: its hooks see the layers and the backbone's upsampling, not the head's."""
+    counts: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output: counts.append(per_element(layer) * output.numel()))
+        for layer in net.modules()
+        if per_element(layer)
+    ]
     net.eval()
-    image = torch.zeros(1, 3, image_size, image_size)
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=LAYERS | UPSAMPLING) as backbone:
-        maps = net.backbone(image)
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=LAYERS) as head:
+    with torch.no_grad(), Upsampled() as upsampled:
+        maps = net.backbone(torch.zeros(1, 3, image_size, image_size))
+    with torch.no_grad():
         net.head(maps)
-    return backbone.get_total_flops() + head.get_total_flops()
+    for hook in hooks:
+        hook.remove()
+    return sum(counts) + upsampled.elements
 
 
 def unrun(backbone: HRNet, full: HRNet) -> int:

@@ -93,6 +93,8 @@ def test_an_unknown_decoder_names_the_known(chosen: str) -> None:
     [
         ("batch_size=0", "batch_size=0: is not a whole number of at least 1"),
         ("heatmap_size=16.5", "heatmap_size=16.5: is not a whole number"),
+        ("padding=.nan", "padding=.nan: is not a number"),
+        ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: is not a whole number"),
         ("seed=-1", "seed=-1: is not a whole number of at least 0"),
         ("padding=0", "padding=0: is not a number of at least 0.1"),
         ("datamodule.workers=two", "datamodule.workers=two: is not a whole number"),

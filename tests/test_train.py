@@ -162,9 +162,10 @@ def test_resume_refuses_what_is_no_run(small: Small, tmp_path: Path) -> None:
     [
         ("heatmap_size=4", "would change what is being trained"),
         ("optim.lr=1e-4", "would change what is being trained"),
+        ("callbacks.best.mode=max", "would change what is being trained"),
         ("codec.sigma=1.5", "would change what is being trained"),
         ("backbone=resnet18", "would change what is being trained"),
-        ("trainer.epochs=3", "names nothing"),
+        ("logger.tensorboard.name=a", "names nothing"),
     ],
 )
 def test_resume_keeps_what_is_being_trained(small: Small, finished: Path, override: str, cause: str) -> None:
@@ -202,6 +203,21 @@ def test_a_nan_loss_stops_the_run_and_keeps_the_last_checkpoint(small: Small, mo
     last = torch.load(Path(config.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 0
     assert all(value.isfinite().all() for value in last["state_dict"].values())
+
+
+def test_weights_that_broke_in_the_last_step_are_not_saved(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Break(pl.Callback):
+        def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: object) -> None:
+            if trainer.global_step == 3:  # the last of the second epoch; its loss was finite
+                next(module.parameters()).grad.fill_(torch.inf)  # type: ignore[union-attr]
+
+    config = small("trainer.max_epochs=2")
+    monkeypatch.setattr(pl.Trainer, "__init__", with_callback(pl.Trainer.__init__, Break()))
+    with pytest.raises(KeyposError, match="train/loss: is not a number by step 4"):
+        train(config)
+    for name in ("best", "last"):
+        weights = checkpoint.load(Path(config.run_dir) / "checkpoints" / f"{name}.ckpt").weights.values()
+        assert all(value.isfinite().all() for value in weights)
 
 
 def test_a_bad_test_face_stops_the_run_before_it_trains(composed: Small, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ NUMBERS = {
     "padding": ((int, float), 0.1),
     "seed": (int, 0),
     "datamodule.workers": (int, 0),
+    "trainer.max_epochs": (int, 1),
+    "trainer.check_val_every_n_epoch": (int, 1),
 }
 """Kind and least value of the knobs that parts of other libraries would refuse less plainly."""
 
@@ -97,13 +99,18 @@ def cause(error: BaseException | None) -> KeyposError | None:
 def check_lists(arguments: Iterable[str]) -> None:
     """Names the choices where a list on the command line has an unknown one; Hydra itself names them not.
 
+    A folder of configs on the command line (`--config-dir`) may hold more: then nothing is checked.
+
     Raises:
         KeyposError: if there is no such decoder or logger.
 
     >>> check_lists(["decoder=[one_hot,dark]", "heatmap_size=8"])
     """
+    arguments = list(arguments)
+    if any(argument.startswith(("--config", "-cd", "-cp")) for argument in arguments):
+        return
     for group, _, value in (argument.partition("=") for argument in arguments):
-        if group not in LISTS:
+        if group not in LISTS or "(" in value:  # such as glob(*)
             continue
         known = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
         for name in value.split(","):
@@ -136,6 +143,7 @@ def check_numbers(config: DictConfig) -> None:
     """
     for key, (kinds, least) in NUMBERS.items():
         value = OmegaConf.select(config, key)
-        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value < least):
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and least <= value < float("inf")
+        if value is not None and not fits:
             kind = "a whole number" if kinds is int else "a number"
             raise KeyposError(f"{key}={value}", f"is not {kind} of at least {least}", "give such a number")

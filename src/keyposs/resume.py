@@ -12,12 +12,14 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from keyposs.errors import KeyposError
 
 CHANGEABLE = (
-    "trainer.",
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.devices",
     "logger.",
-    "callbacks.",
+    "callbacks.pictures.",
     "datamodule.cache",
     "datamodule.workers",
-    "data.root",
+    "data.root",  # as +data.root=..., since the command line composes the default data before the run's is known
 )
 """What may change when a run goes on; the rest is what the checkpoint was trained as."""
 
@@ -31,8 +33,9 @@ def run_of(path: str | Path | None) -> str | None:
     if path is None:
         return None
     path = Path(path)
-    run = path.parent.parent if path.is_file() else path
-    return str(run) if run.is_dir() else None
+    if path.is_file():
+        return str(path.parent.parent) if path.parent.name == "checkpoints" else None
+    return str(path) if path.is_dir() else None
 
 
 def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -78,6 +81,8 @@ def replay(loggers: Sequence[Logger], metrics: Path, last: Path, *, epochs: int)
     Raises:
         KeyposError: if the checkpoint has more epochs already.
     """
+    if last.suffix == ".safetensors":
+        raise KeyposError(last, "holds weights only, nothing to go on from", "give the run directory")
     state = torch.load(last, map_location="cpu", weights_only=True)
     step, done = state["global_step"], state["epoch"] + 1
     if done > epochs:

@@ -28,7 +28,7 @@ def build_trainer(config: DictConfig, callbacks: Iterable[pl.Callback], logger: 
     if config.trainer.get("fast_dev_run"):
         raise KeyposError("trainer.fast_dev_run", "leaves no checkpoint to evaluate", "use trainer=debug")
     epochs = config.trainer.max_epochs
-    if epochs < 1:
+    if epochs is None or epochs < 1:
         raise KeyposError(f"trainer.max_epochs={epochs}", "trains nothing", "give 1 or more, or use keyposs.evaluate")
     wanted = min(config.trainer.get("check_val_every_n_epoch") or 1, epochs)
     every = next(n for n in range(wanted, 0, -1) if epochs % n == 0)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from keyposs.errors import KeyposError
@@ -22,12 +23,18 @@ class FiniteLoss(pl.Callback):
             self._check(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Looks before validation, and so before a checkpoint is saved."""
-        self._check(trainer)
+        """Looks before validation, and so before a checkpoint is saved; at the weights of the last step too."""
+        self._check_weights(trainer, module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Looks before `last.ckpt` is saved, also where an epoch has no validation."""
-        self._check(trainer)
+        self._check_weights(trainer, module)
+
+    def _check_weights(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            weights = torch.stack([weight.isfinite().all() for weight in module.parameters()]).all()
+            self.finite = weights if self.finite is None else self.finite & weights
+            self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
         if self.finite is not None and not bool(self.finite):

@@ -91,7 +91,7 @@ def gather(
     good = [result for result in results if isinstance(result, Annotation)]
     if errors and (bad_faces == "error" or not good):
         first, more = errors[0], f" (and {len(errors) - 1} more bad faces)" if len(errors) > 1 else ""
-        remedy = first.remedy if SKIP in first.remedy else f"{first.remedy}, or set {SKIP}"
+        remedy = first.remedy if SKIP in first.remedy or bad_faces == "skip" else f"{first.remedy}, or set {SKIP}"
         raise KeyposError(first.subject, first.cause + more, remedy)
     for error in errors:
         _log.warning("skipped a bad face: %s: %s", error.subject, error.cause)
