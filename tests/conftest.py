@@ -1,7 +1,7 @@
 """Composed configs of small, quick runs, for whoever tests a whole command."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # small tensors gain nothing from more, and busy cores make it slow
@@ -15,6 +15,18 @@ from keyposs.config import CONF
 from quick import SMALL
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """A test that starts a process group leaves neither it nor its address to the next one."""
+    before = dict(os.environ)
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    os.environ.clear()
+    os.environ.update(before)
+
 
 Compose = Callable[..., DictConfig]
 
