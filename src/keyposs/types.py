@@ -1,6 +1,7 @@
 """The records that travel through the house, and the shapes that its functions speak of."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,11 +35,13 @@ class Annotation(NamedTuple):
 
     name: str  # unique in the dataset, like "afw/134212_1"
     photo: str  # the source photo, like "afw/134212": its faces stay on one side of a split
+    file: Path | None  # what the photo is read from; None: it is painted
     subsets: tuple[str, ...]  # the test subsets that the face counts in, "all" where a dataset has none
     keypoints: Float[np.ndarray, "k 2"]
     visible: Bool[np.ndarray, " k"]  # annotated: counts in loss and NME
     occluded: Bool[np.ndarray, " k"]
-    box: Float[np.ndarray, " 4"]  # x0, y0, x1, y1
+    box: Float[np.ndarray, " 4"]  # x0, y0, x1, y1; from a dataset the tight box of the visible keypoints
+    face_box: Float[np.ndarray, " 4"] | None  # the dataset's own box of the face
     norm: float  # the normaliser of this face's error, in pixels of the photo
     read: Callable[[], Photo]
 

@@ -120,7 +120,7 @@ def _digest(faces: Sequence[Annotation], image_size: int, padding: float) -> str
     for file in _code(faces):
         digest.update(file.read_bytes())
     for face in faces:
-        digest.update(repr((face.name, face.box.tolist(), _stamps(face))).encode())
+        digest.update(repr((face.name, face.box.tolist(), _stamp(face))).encode())
         digest.update(pickle.dumps(face.read))
     return digest.hexdigest()[:16]
 
@@ -132,7 +132,8 @@ def _code(faces: Sequence[Annotation]) -> list[Path]:
     return [here.parent / "crop.py", *([here / "photo.py"] if photos else sorted(here.glob("*.py")))]
 
 
-def _stamps(face: Annotation) -> list[tuple[int, int]]:
-    """Size and time of the files that a face is read from."""
-    paths = [argument for argument in getattr(face.read, "args", ()) if isinstance(argument, Path)]
-    return [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()]
+def _stamp(face: Annotation) -> tuple[int, int] | None:
+    """Size and time of the file that a face is read from."""
+    if face.file is None or not face.file.is_file():
+        return None
+    return face.file.stat().st_size, face.file.stat().st_mtime_ns

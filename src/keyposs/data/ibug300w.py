@@ -2,17 +2,17 @@
 
 import logging
 import re
-from functools import cached_property
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.gather import BAD_FACES, SPLITS, check_choice, describe, gather
-from keyposs.data.split import hold_out
+from keyposs.data.dataset import FaceDataset, Source
 from keyposs.errors import KeyposError
-from keyposs.markup import MARKUP_68, NORMS
+from keyposs.markup import MARKUP_68
 from keyposs.types import Annotation
 
 _log = logging.getLogger(__name__)
@@ -40,63 +40,43 @@ _FOLDERS = ", ".join(part.folder for part in PARTS)
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-class Ibug300W:
+class Ibug300W(FaceDataset):
     """300-W: 68 points. Parts that are not there are reported and left out.
 
     `val` is cut from `train` by `hold_out`; the test subsets are `common`, `challenging` and, where both are
-    there, `full`. Boxes are the tight boxes of the landmarks.
-
-    Args:
-        root: the folder that holds `afw`, `helen`, `lfpw`, `ibug`.
-        norm: the normaliser of errors.
-        bad_faces: `error`, or `skip` to report and leave out what cannot be read.
+    there, `full`. The arguments are `FaceDataset`'s; `root` is the folder that holds `afw`, `helen`, `lfpw`, `ibug`.
     """
 
     name = "300w"
     markup = MARKUP_68
     threshold = 0.08
+    official = {"train": 3148, **{part.folder: part.faces for part in PARTS}}
 
-    def __init__(self, root: str | Path, *, norm: str = "inter-ocular", bad_faces: str = "error") -> None:
-        check_choice("data.norm", norm, NORMS)
-        check_choice("data.bad_faces", bad_faces, BAD_FACES)
-        self.root, self.norm, self.bad_faces = Path(root).expanduser(), norm, bad_faces
-
-    def annotations(self, split: str) -> list[Annotation]:
-        """The faces of `train`, `val` or `test`.
-
-        Raises:
-            KeyposError: if the root holds no part, or if a face is bad and not to be skipped.
-        """
-        check_choice("split", split, SPLITS)
-        return self._read("test") if split == "test" else self._train_and_val[split == "val"]
-
-    @cached_property
-    def _train_and_val(self) -> tuple[list[Annotation], list[Annotation]]:
-        return hold_out(self._read("train"))
-
-    def _read(self, split: str) -> list[Annotation]:
+    def sources(self, split: str) -> Sequence[Source]:
+        """One for each `.pts` file of the split's parts."""
+        if split == "val":
+            return []
         _check_root(self.root)
         parts = [part for part in PARTS if part.split == split]
-        sources = [(part, path) for part in parts for path in _find_points(self.root / part.folder)]
-        _report(split, parts, [part for part, _ in sources])
-        there = {part.subset for part, _ in sources}
+        found = [(part, path) for part in parts for path in _find_points(self.root / part.folder)]
+        _report(split, parts, [part for part, _ in found])
+        there = {part.subset for part, _ in found}
+        whole = {"common", "challenging"} <= there
+        return [
+            partial(self._face, part, path, (part.subset, "full") if whole else (part.subset,)) for part, path in found
+        ]
 
-        def face(source: tuple[Part, Path]) -> Annotation:
-            part, path = source
-            name = f"{part.folder}/{path.stem}"
-            return describe(
-                path,
-                _find_photo(path),
-                read_points(path),
-                name=name,
-                # AFW and HELEN number the faces of a photo: 134212_1, 134212_2.
-                photo=name if part.folder.startswith("lfpw") else re.sub(r"_\d+$", "", name),
-                subsets=(part.subset, "full") if {"common", "challenging"} <= there else (part.subset,),
-                markup=self.markup,
-                norm=self.norm,
-            )
-
-        return gather(sources, face, bad_faces=self.bad_faces, photos=True)
+    def _face(self, part: Part, path: Path, subsets: tuple[str, ...]) -> Annotation:
+        name = f"{part.folder}/{path.stem}"
+        return self.describe(
+            path,
+            read_points(path),
+            name=name,
+            # AFW and HELEN number the faces of a photo: 134212_1, 134212_2.
+            photo=name if part.folder.startswith("lfpw") else re.sub(r"_\d+$", "", name),
+            file=_find_photo(path),
+            subsets=subsets,
+        )
 
 
 def read_points(path: Path) -> Float[np.ndarray, "68 2"]:

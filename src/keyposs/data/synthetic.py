@@ -74,11 +74,13 @@ class Synthetic:
         return Annotation(
             name=name,
             photo=name,
+            file=None,
             subsets=("all",),
             keypoints=keypoints,
             visible=visible,
             occluded=occluded,
             box=box,
+            face_box=None,
             norm=MARKUP_68.norm(self.norm, keypoints, visible, box),
             read=partial(render_face, key),
         )
