@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -61,7 +62,7 @@ class FaceDataset(ABC):
     threshold: float = 0.10
     """Of FR and AUC."""
 
-    official: Mapping[str, int] = {}
+    official: ClassVar[Mapping[str, int]] = {}
     """How many faces the authors count: of a split (`train` holds `val`), a test subset, or a folder of names."""
 
     face_box_norm: bool = False

@@ -2,10 +2,10 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -50,7 +50,7 @@ class Ibug300W(FaceDataset):
     name = "300w"
     markup = MARKUP_68
     threshold = 0.08
-    official = {"train": 3148, **{part.folder: part.faces for part in PARTS}}
+    official: ClassVar[Mapping[str, int]] = {"train": 3148, **{part.folder: part.faces for part in PARTS}}
 
     def sources(self, split: str) -> Sequence[Source]:
         """One for each `.pts` file of the split's parts."""

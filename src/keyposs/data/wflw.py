@@ -1,9 +1,10 @@
 """WFLW in its official layout (https://wywu.github.io/projects/LAB/WFLW.html)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Wflw(FaceDataset):
 
     name = "wflw"
     markup = MARKUP_98
-    official = {"train": 7500, "test": 2500}
+    official: ClassVar[Mapping[str, int]] = {"train": 7500, "test": 2500}
 
     def sources(self, split: str) -> Sequence[Source]:
         """One for each line of the split's list."""
