@@ -1,8 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 
-from keyposs.augment import Augment
-from keyposs.crop import apply, canonical_size
+from keyposs.augment import A, Augment
+from keyposs.crop import apply, canonical_size, invert
+from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 from writers import centroid, draw_dots
 
@@ -49,8 +51,8 @@ def test_matrix_is_what_happened_to_the_points():
         np.testing.assert_allclose(result.keypoints, apply(result.matrix, points), atol=1e-9)
         linear.append(result.matrix[:, :2])
     scales = np.sqrt(np.abs(np.linalg.det(linear)))
-    assert scales.min() == pytest.approx(0.75, abs=0.02)
-    assert scales.max() == pytest.approx(1.25, abs=0.02)
+    assert 1 / scales.max() == pytest.approx(0.75, abs=0.02)
+    assert 1 / scales.min() == pytest.approx(1.25, abs=0.02)
     similar = np.einsum("nij,nik->njk", linear, linear) / scales[:, None, None] ** 2
     np.testing.assert_allclose(similar, np.broadcast_to(np.eye(2), similar.shape), atol=1e-4)
     mirrored = np.mean(np.linalg.det(linear) < 0)
@@ -61,10 +63,47 @@ def test_rotation_and_shift_keep_their_bounds():
     augment = Augment(SIZE, rotation=30, shift=0.1)
     matrices = np.stack([run(augment, photo(), np.zeros((1, 2)), seed).matrix for seed in range(200)])
     angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
-    centre = (WIDE - 1) / 2
-    shifts = matrices @ [centre, centre, 1] - (SIZE - 1) / 2
-    assert 28 < np.abs(angles).max() <= 30.01
-    assert 0.09 * SIZE < np.abs(shifts).max() <= 0.1 * SIZE + 1
+    shown = [apply(invert(matrix), np.full(2, (SIZE - 1) / 2)) for matrix in matrices]
+    assert 28 < np.abs(angles).max() <= 30
+    assert 0.09 * SIZE < np.abs(np.stack(shown) - (WIDE - 1) / 2).max() <= 0.1 * SIZE
+
+
+def test_the_papers_recipe_is_normal_and_clipped():
+    augment = Augment(SIZE, spread="normal", rotation=30, rotated=0.6, scale=(0.75, 1.25), flip=0.5)
+    draws = np.stack([augment.draw(np.random.default_rng(seed))[:, :2] for seed in range(4000)])
+    mirrored = np.linalg.det(draws) < 0
+    assert mirrored.mean() == pytest.approx(0.5, abs=0.03)
+    turns = np.degrees(np.arctan2(draws[:, 1, 0], draws[:, 1, 1]))
+    turned = np.abs(turns) > 1e-9
+    assert turned.mean() == pytest.approx(0.6, abs=0.03)
+    normal = np.clip(30 * np.random.default_rng(0).standard_normal(100_000), -60, 60)
+    assert np.abs(turns).max() == pytest.approx(60)
+    assert turns[turned].std() == pytest.approx(normal.std(), rel=0.05)
+    scales = 1 / np.sqrt(np.abs(np.linalg.det(draws)))
+    assert scales.min() == pytest.approx(0.75)
+    assert scales.max() == pytest.approx(1.25)
+    assert np.mean(scales > 1.249) == pytest.approx(0.159, abs=0.02)  # the normal's tail beyond one deviation
+
+
+def test_albumentations_agrees():
+    """Its affine and its mirror, given our numbers, move points and pixels as we do."""
+    points = np.random.default_rng(5).uniform(-20, WIDE + 20, (68, 2))
+    image = cv2.GaussianBlur(photo(), (0, 0), 2)
+    augment = Augment(SIZE, rotation=30, scale=(0.75, 1.25), flip=0.5)
+    for seed in range(40):
+        ours = run(augment, image, points, seed)
+        (a, b), (c, d) = ours.matrix[:, :2]
+        mirrored, scale = a * d - b * c < 0, np.hypot(c, d)
+        turn = -np.degrees(np.arctan2(c, d))  # theirs is from y towards x
+        affine = A.Affine(rotate=(turn, turn), scale=(scale, scale), keep_ratio=True, p=1)
+        pipeline = [affine, A.CenterCrop(SIZE, SIZE), A.HorizontalFlip(p=float(mirrored))]
+        theirs = A.Compose(pipeline, keypoint_params=A.KeypointParams("xy", remove_invisible=False))(
+            image=image, keypoints=points
+        )
+        np.testing.assert_allclose(ours.keypoints, theirs["keypoints"], atol=1e-3)
+        assert np.abs(ours.image.astype(int) - theirs["image"]).max() <= 2
+        back = apply(invert(ours.matrix), theirs["keypoints"])
+        np.testing.assert_allclose(back, points, atol=1e-3)
 
 
 def test_mirrored_face_swaps_left_and_right():
@@ -113,3 +152,8 @@ def test_looks_change_pixels_and_no_point(look):
         assert (changed.image != plain.image).any()
         np.testing.assert_array_equal(changed.keypoints, plain.keypoints)
         np.testing.assert_array_equal(changed.visible, plain.visible)
+
+
+def test_unknown_spread():
+    with pytest.raises(KeyposError, match=r"augment\.spread=cauchy: is unknown. Remedy: choose one of uniform, normal"):
+        Augment(SIZE, spread="cauchy")

@@ -11,11 +11,14 @@ import albumentations as A  # noqa: N812
 import numpy as np
 from jaxtyping import Bool, Float
 
-from keyposs.crop import apply, canonical_size
+from keyposs.crop import apply, canonical_size, compose, similarity, warp
+from keyposs.errors import KeyposError
 from keyposs.types import Matrix, Photo
 
 Real = float | int
 """A yaml may say 1 for 1.0."""
+
+SPREADS = ("uniform", "normal")
 
 
 class Augmented(NamedTuple):
@@ -29,13 +32,16 @@ class Augmented(NamedTuple):
 
 
 class Augment:
-    """Changes a canonical crop at random and cuts its centre; with nothing asked for it only cuts.
+    """Cuts a crop at random out of a canonical one and changes its looks; with nothing asked for, its plain centre.
 
     Args:
         image_size: side of the crop that comes out.
-        rotation: at most so many degrees, either way.
-        scale: smallest and largest zoom.
-        shift: at most this fraction of `image_size`, either way, along x and along y.
+        rotation: degrees, either way: at most so many, or, where the spread is normal, their standard deviation.
+        rotated: probability of a rotation.
+        scale: least and greatest side of the square that is cut, over its usual side.
+        spread: `uniform`, or `normal` as in the paper's code: rotations are clipped at twice their deviation; scales
+            have half the width of their range as deviation and are clipped to the range.
+        shift: at most this fraction of the square's usual side, either way, along x and along y.
         flip: probability of a mirrored face.
         colour: probability of each of: brightness and contrast, hue and saturation, gamma.
         blur: probability of a blur (Gaussian, of motion, or of a small photo).
@@ -43,6 +49,9 @@ class Augment:
         grey: probability of a grey photo.
         jpeg: probability of JPEG artefacts.
         occlusion: probability of one to three boxes in front of the face.
+
+    Raises:
+        KeyposError: if the spread is unknown.
     """
 
     def __init__(
@@ -50,7 +59,9 @@ class Augment:
         image_size: int,
         *,
         rotation: Real = 0,
+        rotated: Real = 1,
         scale: Sequence[Real] = (1, 1),
+        spread: str = "uniform",
         shift: Real = 0,
         flip: Real = 0,
         colour: Real = 0,
@@ -60,21 +71,11 @@ class Augment:
         jpeg: Real = 0,
         occlusion: Real = 0,
     ) -> None:
-        self.image_size = image_size
-        fraction = shift * image_size / canonical_size(image_size)
-        still = rotation == 0 and shift == 0 and tuple(scale) == (1, 1)
-        affine = A.Affine(
-            rotate=(-rotation, rotation),
-            scale=(float(scale[0]), float(scale[1])),
-            translate_percent=(-fraction, fraction),
-            keep_ratio=True,
-            p=0 if still else 1,
-        )
-        where = [affine, A.CenterCrop(image_size, image_size), A.HorizontalFlip(p=flip)]
-        self._pipeline = A.Compose(
-            [*where, *_appearance(colour, blur, noise, grey, jpeg, occlusion)],
-            keypoint_params=A.KeypointParams("xy", remove_invisible=False),
-        )
+        if spread not in SPREADS:
+            raise KeyposError(f"augment.spread={spread}", "is unknown", f"choose one of {', '.join(SPREADS)}")
+        self.image_size, self.spread = image_size, spread
+        self.rotation, self.rotated, self.scale, self.shift, self.flip = rotation, rotated, scale, shift, flip
+        self._looks = A.Compose(_appearance(colour, blur, noise, grey, jpeg, occlusion))
 
     def __call__(
         self,
@@ -96,15 +97,32 @@ class Augment:
             flip: the Markup's permutation for a mirrored face.
             seed: of all that is drawn.
         """
+        generator = np.random.default_rng(seed)
+        matrix = self.draw(generator)
         # One generator for all: Compose.set_random_seed would let every transform draw the same numbers.
-        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        size = image.shape[0]
-        frame = np.array([[0, 0], [size, 0], [0, size]], dtype=np.float32)
-        changed = self._pipeline(image=image, keypoints=frame)
-        origin, x, y = np.asarray(changed["keypoints"], dtype=np.float64)
-        matrix = np.column_stack([(x - origin) / size, (y - origin) / size, origin])
+        self._looks.set_random_state(generator, random.Random(seed))
+        changed = self._looks(image=warp(image, matrix, self.image_size))["image"]
         order = list(flip) if np.linalg.det(matrix[:, :2]) < 0 else slice(None)
-        return Augmented(changed["image"], apply(matrix, keypoints)[order], visible[order], occluded[order], matrix)
+        return Augmented(changed, apply(matrix, keypoints)[order], visible[order], occluded[order], matrix)
+
+    def draw(self, generator: np.random.Generator) -> Matrix:
+        """A random matrix from pixels of the canonical crop to those of the crop."""
+        mirrored = generator.random() < self.flip
+        turned = generator.random() < self.rotated
+        angle = self._draw(generator, 0, self.rotation, 2) if turned else 0.0
+        low, high = self.scale
+        scale = self._draw(generator, (low + high) / 2, (high - low) / 2, 1)
+        shift = generator.uniform(-self.shift, self.shift, 2) * self.image_size
+        wide, last = canonical_size(self.image_size), self.image_size - 1
+        centre = np.full(2, (wide - 1) / 2) + shift
+        matrix = similarity(1 / scale, np.radians(angle), centre, np.full(2, last / 2))
+        return compose(np.array([[-1.0, 0, last], [0, 1, 0]]), matrix) if mirrored else matrix
+
+    def _draw(self, generator: np.random.Generator, middle: Real, width: Real, limit: int) -> float:
+        """A number around the middle: within `width`, or of that deviation and within `limit` times it."""
+        if self.spread == "uniform":
+            return middle + width * generator.uniform(-1, 1)
+        return middle + width * float(np.clip(generator.standard_normal(), -limit, limit))
 
 
 def _appearance(

@@ -19,10 +19,26 @@ def crop_matrix(box: Float[np.ndarray, " 4"], *, size: int, padding: float) -> M
     array([[ 1.,  0., 12.],
            [ 0.,  1., 37.]])
     """
-    centre = (box[:2] + box[2:]) / 2
     side = padding * float(np.max(box[2:] - box[:2]))
-    scale = size / side
-    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
+    return similarity(size / side, 0.0, (box[:2] + box[2:]) / 2, np.full(2, (size - 1) / 2))
+
+
+def similarity(scale: float, angle: float, source: Float[np.ndarray, "2"], target: Float[np.ndarray, "2"]) -> Matrix:
+    """The matrix that scales and turns about `source`, and takes it to `target`.
+
+    Args:
+        scale: length in the target over length in the source.
+        angle: radians, from x towards y.
+        source: a point.
+        target: where it comes to lie.
+
+    >>> similarity(2.0, np.pi / 2, np.array([1.0, 1.0]), np.array([5.0, 5.0])).round(3)
+    array([[ 0., -2.,  7.],
+           [ 2.,  0.,  3.]])
+    """
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cos, 0 - sin], [sin, cos]])  # no minus zero
+    return np.column_stack([linear, target - linear @ source])
 
 
 def canonical_size(image_size: int) -> int:
