@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from keyposs.data.photo import check_photo, read_photo
 from keyposs.data.split import hold_out
 from keyposs.errors import KeyposError
-from keyposs.markup import NORMS, Markup
+from keyposs.markup import Markup
 from keyposs.types import Annotation, Photo
 
 BAD_FACES = ("error", "skip")
@@ -72,7 +72,7 @@ class FaceDataset(ABC):
     """Whether each face has a photo file that is there and can be looked at."""
 
     def __init__(self, root: str | Path, *, norm: str = "inter-ocular", bad_faces: str = "error") -> None:
-        check_choice("data.norm", norm, NORMS)
+        check_choice("data.norm", norm, self.markup.norms)
         check_choice("data.bad_faces", bad_faces, BAD_FACES)
         self.root, self.norm, self.bad_faces = Path(root).expanduser(), norm, bad_faces
 
