@@ -1,136 +1,73 @@
-"""300-W in its official folders (iBUG: https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/)."""
+"""300-W in its official folders."""
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from keyposs.data.dataset import FaceDataset, Source
-from keyposs.errors import KeyposError
+from keyposs.data.ibug_boxes import find_boxes, photo_key, read_boxes
+from keyposs.data.ibug_folders import PARTS, UNIONS, Part, check_root, find_folder, find_photo, find_points, report
+from keyposs.data.pts import read_points
 from keyposs.markup import MARKUP_68
 from keyposs.types import Annotation
 
-_log = logging.getLogger(__name__)
-
-
-class Part(NamedTuple):
-    """One official folder."""
-
-    folder: str
-    split: str
-    faces: int  # in the official release
-    subset: str = "all"
-
-
-PARTS = (
-    Part("afw", "train", 337),
-    Part("helen/trainset", "train", 2000),
-    Part("lfpw/trainset", "train", 811),
-    Part("helen/testset", "test", 330, "common"),
-    Part("lfpw/testset", "test", 224, "common"),
-    Part("ibug", "test", 135, "challenging"),
-)
-
-_FOLDERS = ", ".join(part.folder for part in PARTS)
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+_COUNTS = {"train": 3148, "common": 554, "challenging": 135, "full": 689, "indoor": 300, "outdoor": 300, "private": 600}
 
 
 class Ibug300W(FaceDataset):
     """300-W: 68 points. Parts that are not there are reported and left out.
 
+    3148 faces to train on (AFW 337, HELEN 2000, LFPW 811) and 689 to test on, common (HELEN 330, LFPW 224) and
+    challenging (IBUG 135), from https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/; the 600 faces of
+    the challenge's once private test, indoor and outdoor, and the bounding boxes, from
+    https://ibug.doc.ic.ac.uk/resources/300-W/. For research only, not for commercial use. Cite Sagonas et al.,
+    "300 Faces in-the-Wild Challenge: The first facial landmark localization Challenge", ICCV workshops 2013, and
+    "300 Faces In-The-Wild Challenge: database and results", Image and Vision Computing 47, 2016.
+
     `val` is cut from `train` by `hold_out`; the test subsets are `common`, `challenging` and, where both are
-    there, `full`. The arguments are `FaceDataset`'s; `root` is the folder that holds `afw`, `helen`, `lfpw`, `ibug`.
+    there, `full`; `indoor`, `outdoor` and, where both are there, `private`. The face box is the detector's, where
+    the files of `Bounding Boxes` are there; the private test has none. The arguments are `FaceDataset`'s; `root` is
+    the folder that holds `afw`, `helen`, `lfpw`, `ibug`, `Bounding Boxes`, and `300W` or its own two folders.
     """
 
     name = "300w"
     markup = MARKUP_68
     threshold = 0.08
-    official: ClassVar[Mapping[str, int]] = {"train": 3148, **{part.folder: part.faces for part in PARTS}}
+    official: ClassVar[Mapping[str, int]] = {**_COUNTS, **{part.folder: part.faces for part in PARTS}}
 
     def sources(self, split: str) -> Sequence[Source]:
         """One for each `.pts` file of the split's parts."""
         if split == "val":
             return []
-        _check_root(self.root)
-        parts = [part for part in PARTS if part.split == split]
-        found = [(part, path) for part in parts for path in _find_points(self.root / part.folder)]
-        _report(split, parts, [part for part, _ in found])
-        there = {part.subset for part, _ in found}
-        whole = {"common", "challenging"} <= there
-        return [
-            partial(self._face, part, path, (part.subset, "full") if whole else (part.subset,)) for part, path in found
-        ]
+        check_root(self.root)
+        found = {part: find_points(find_folder(self.root, part)) for part in PARTS if part.split == split}
+        report(split, found)
+        there = {part.subset for part, paths in found.items() if paths}
+        return [source for part, paths in found.items() for source in self._part(part, paths, there)]
 
-    def _face(self, part: Part, path: Path, subsets: tuple[str, ...]) -> Annotation:
+    def _part(self, part: Part, paths: Sequence[Path], there: set[str]) -> list[Source]:
+        unions = (union for union, halves in UNIONS.items() if part.subset in halves <= there)
+        file = find_boxes(self.root, part.folder) if paths else None
+        boxes = {} if file is None else read_boxes(file)
+        face = partial(self._face, part, (part.subset, *unions))
+        return [partial(face, path, boxes.get(photo_key(path.name))) for path in paths]
+
+    def _face(
+        self, part: Part, subsets: tuple[str, ...], path: Path, box: Float[np.ndarray, " 4"] | None
+    ) -> Annotation:
         name = f"{part.folder}/{path.stem}"
         return self.describe(
             path,
-            read_points(path),
+            read_points(path, self.markup.size),
             name=name,
-            # AFW and HELEN number the faces of a photo: 134212_1, 134212_2.
-            photo=name if part.folder.startswith("lfpw") else re.sub(r"_\d+$", "", name),
-            file=_find_photo(path),
+            # AFW, HELEN and IBUG number the faces of a photo (134212_1, 134212_2), the others their photos.
+            photo=name if part.folder.startswith(("lfpw", "300W")) else re.sub(r"_\d+$", "", name),
+            file=find_photo(path),
             subsets=subsets,
+            face_box=box,
         )
-
-
-def read_points(path: Path) -> Float[np.ndarray, "68 2"]:
-    """Reads a `.pts` file, with or without its header; its 1-based coordinates become 0-based.
-
-    Raises:
-        KeyposError: if it does not hold 68 pairs of finite numbers.
-    """
-    remedy = "fetch the file again, or set data.bad_faces=skip"
-    text = path.read_text(encoding="utf-8", errors="replace").partition("}")[0]
-    lines = [line.strip() for line in text.rpartition("{")[2].splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("version", "n_points"))]
-    if not lines:
-        raise KeyposError(path, "holds no points", remedy)
-    try:
-        points = [[float(number) for number in line.split()] for line in lines]
-    except ValueError as error:
-        raise KeyposError(path, f"holds something else than numbers ({error})", remedy) from error
-    if len(points) != MARKUP_68.size:
-        raise KeyposError(path, f"holds {len(points)} points, not {MARKUP_68.size}", remedy)
-    if any(len(point) != 2 for point in points) or not np.isfinite(points).all():
-        raise KeyposError(path, "holds a point that is not two finite numbers", remedy)
-    return np.array(points) - 1
-
-
-def _find_points(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() == ".pts")
-
-
-def _find_photo(points: Path) -> Path:
-    found = [points.with_suffix(s) for suffix in _SUFFIXES for s in (suffix, suffix.upper())]
-    for path in found:
-        if path.is_file():
-            return path
-    found = [p for p in points.parent.glob("*") if p.stem == points.stem and p.suffix.lower() in _SUFFIXES]
-    return found[0] if found else points.with_suffix(".jpg")
-
-
-def _check_root(root: Path) -> None:
-    if not root.is_dir():
-        raise KeyposError(root, "the folder is missing", "set data.root to the folder of 300-W")
-    if _has_part(root):
-        return
-    better = [path for path in (*sorted(root.glob("*/")), root.parent, root.parent.parent) if _has_part(path)]
-    remedy = f"set data.root={better[0]}" if better else "set data.root to the folder that holds them"
-    raise KeyposError(root, f"holds none of the official folders {_FOLDERS}", remedy)
-
-
-def _has_part(root: Path) -> bool:
-    return any((root / part.folder).is_dir() for part in PARTS)
-
-
-def _report(split: str, parts: list[Part], found: list[Part]) -> None:
-    _log.info("300w %s: part, faces found, official count", "train and val" if split == "train" else split)
-    for part in parts:
-        count = found.count(part)
-        _log.info("  %-14s %4s of %4d", part.folder, count or "none", part.faces)
