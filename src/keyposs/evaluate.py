@@ -11,7 +11,9 @@ from rich.console import Console
 from keyposs import report, results
 from keyposs.callbacks import DecoderMetrics
 from keyposs.checkpoint import Checkpoint, adopt, load, restore
+from keyposs.codecs.converted import Converted
 from keyposs.config import command
+from keyposs.correspondence import KNOWN, Correspondence, correspondence
 from keyposs.data import FaceDataModule
 from keyposs.errors import KeyposError
 from keyposs.models import efficiency
@@ -34,14 +36,17 @@ def evaluate(
         The rows of `results.json`.
 
     Raises:
-        KeyposError: if the data has neither split, or marks other landmarks than the checkpoint.
+        KeyposError: if the data has neither split, or marks landmarks that have no correspondence to the checkpoint's.
     """
     start = time.perf_counter()
-    _check_markup(checkpoint, datamodule)
+    conversion = _conversion(checkpoint, datamodule)
     splits = [split for split in ("val", "test") if datamodule.annotations(split)]
     if not splits:
         raise KeyposError(f"data={datamodule.dataset.name}", "has neither val nor test faces", "check data.root")
     module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
+    if conversion is not None:
+        module.codec = Converted(module.codec, conversion)
+        facts["correspondence"] = str(conversion)
     callbacks = instantiate(config.callbacks)
     metrics: DecoderMetrics = callbacks["metrics"]
     trainer = build_trainer(config, callbacks.values(), logger=False)
@@ -65,14 +70,17 @@ def evaluate(
     return rows
 
 
-def _check_markup(checkpoint: Checkpoint, datamodule: FaceDataModule) -> None:
+def _conversion(checkpoint: Checkpoint, datamodule: FaceDataModule) -> Correspondence | None:
+    """How the checkpoint's points become those of the data; None where they are the same."""
     ours, theirs = checkpoint.markup, datamodule.dataset.markup
-    if ours != theirs:
+    try:
+        return None if ours == theirs else correspondence(ours, theirs)
+    except KeyposError as error:
         raise KeyposError(
             checkpoint.file,
             f"finds {ours.size} points ({ours.name}), but data={datamodule.dataset.name} has {theirs.size}",
-            "evaluate it on data of its own scheme",
-        )
+            f"evaluate it on data of its own scheme, or of one that it can be converted to: {KNOWN}",
+        ) from error
 
 
 @command("evaluate")

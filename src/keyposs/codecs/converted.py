@@ -1,0 +1,47 @@
+"""A trained codec, read in another scheme of landmarks than its own."""
+
+from typing import Any, final
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from keyposs.codecs.base import Codec
+from keyposs.correspondence import Correspondence
+
+
+@final
+class Converted(Codec):
+    """Reads an output with another codec, and converts its points; so that an evaluation meets one scheme only.
+
+    There are no target maps for landmarks of another scheme: the loss is 0.
+
+    Args:
+        codec: of the network.
+        correspondence: from the network's scheme to that of the data.
+    """
+
+    def __init__(self, codec: Codec, correspondence: Correspondence) -> None:
+        super().__init__()
+        self.codec, self.correspondence = codec, correspondence
+        self.method, self.encoding = codec.method, codec.encoding
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The configured readings of the codec."""
+        return self.codec.names
+
+    def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
+        """The keypoints themselves."""
+        return keypoints
+
+    def loss(self, output: Any, target: Float[Tensor, "b k 2"], visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
+        """Zero."""
+        return target.new_zeros(())
+
+    def decode(self, output: Any) -> dict[str, tuple[Tensor, Tensor]]:
+        """Points and scores of the data's scheme; a point's score is the mean of those that it comes from."""
+        convert = self.correspondence.convert
+        return {
+            name: (convert(points), convert(scores[..., None])[..., 0])
+            for name, (points, scores) in self.codec.decode(output).items()
+        }
