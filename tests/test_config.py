@@ -11,6 +11,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from aflw_writer import write_aflw
+from cofw_writer import write_cofw
 from keyposs.config import CONF, LISTS, cause, check_lists, check_numbers
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
@@ -21,7 +23,7 @@ from writers import write_300w, write_wflw
 Compose = Callable[..., DictConfig]
 
 CHOICES = [(file.parent.name, file.stem) for file in sorted(CONF.glob("*/*.yaml"))]
-WRITERS = {"300w": write_300w, "wflw": write_wflw}
+WRITERS = {"300w": write_300w, "aflw": write_aflw, "cofw": write_cofw, "wflw": write_wflw}
 """Data that has to be on disk."""
 
 
