@@ -38,7 +38,7 @@ def test_the_padded_crop_of_a_whole_picture_is_the_picture_made_square(width: in
 def test_a_crop_is_that_of_an_evaluation(side: float) -> None:
     photo, box = noise(400, 500), np.array([70.3, 20.1, 70.3 + side, 15.0 + side])
     nothing = np.zeros(3, dtype=bool)
-    face = Annotation("a", "a", ("all",), np.zeros((3, 2)), nothing, nothing, box, 1.0, lambda: photo)
+    face = Annotation("a", "a", None, ("all",), np.zeros((3, 2)), nothing, nothing, box, None, 1.0, lambda: photo)
     faces = FaceCrops([face], image_size=64, padding=1.25, augment=Augment(64), flip=[0, 1, 2])
     crop, matrix = cut(photo, box, image_size=64, padding=1.25)
     np.testing.assert_array_equal(crop, faces[0, None].image.permute(1, 2, 0).numpy())

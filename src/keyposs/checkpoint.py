@@ -89,7 +89,7 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
-    Where the config leaves the padding of the crops or the seed open, they are the checkpoint's too.
+    Where the config leaves the boxes, the padding of the crops or the seed open, they are the checkpoint's too.
 
     Raises:
         KeyposError: if the config asks for another heatmap size or image size.
@@ -111,6 +111,10 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     for key in ("padding", "seed"):
         if merged.get(key) is None:
             merged[key] = checkpoint.config["datamodule"][key]
+    if "box" in merged and merged.box is None:
+        merged.box = checkpoint.config.get("box")  # older checkpoints have none
+        if merged.box is not None and "root" in merged.box:
+            merged.box.root = "${oc.select:data.root,null}"
     return merged
 
 

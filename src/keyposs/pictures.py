@@ -3,12 +3,11 @@
 Pictures are turned upright as their EXIF orientation says; boxes and points are in pixels of the upright picture.
 """
 
-import csv
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Float, UInt8
 
 from keyposs import viz
 from keyposs.crop import canonical_matrix, canonical_size, invert, warp
+from keyposs.data.boxes import read_rows
 from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup
@@ -29,8 +29,6 @@ SUFFIXES = {
 
 LARGEST = 1600
 """Overlays of larger pictures are reduced until their longer side has this many pixels."""
-
-COLUMNS = ("file", "x0", "y0", "x1", "y1")
 
 
 class Picture(NamedTuple):
@@ -69,45 +67,18 @@ def read_boxes(file: Path, folder: Path) -> dict[Path, Float[np.ndarray, "n 4"]]
     Raises:
         KeyposError: if columns are missing, there is no row, or a row names no picture or no box.
     """
-    if not file.is_file():
-        raise KeyposError(file, "the file of boxes is missing", "check boxes=")
-    found: dict[Path, list[list[float]]] = {}
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines, skipinitialspace=True)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                header = ",".join(COLUMNS)
-                raise KeyposError(file, f"lacks the columns {', '.join(missing)}", f"let its first line be {header}")
-            for row in rows:
-                where = f"{file}, line {rows.line_num}"
-                found.setdefault(_locate(row["file"], folder, file.parent, where), []).append(_box(row, where))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise KeyposError(file, f"is no CSV in UTF-8 ({error})", "export it again as CSV, encoded in UTF-8") from error
-    if not found:
-        raise KeyposError(file, "holds no boxes", "add a row for each face, or leave boxes= out")
-    return {path: np.array(boxes) for path, boxes in found.items()}
+    found: dict[Path, list[Float[np.ndarray, " 4"]]] = {}
+    for row in read_rows(file, "boxes="):
+        found.setdefault(_locate(row.file, folder, file.parent, row.where), []).append(row.box)
+    return {path: np.stack(boxes) for path, boxes in found.items()}
 
 
-def _locate(name: str | None, folder: Path, beside: Path, where: str) -> Path:
+def _locate(name: str, folder: Path, beside: Path, where: str) -> Path:
     for base in (folder, beside):
-        path = Path(os.path.abspath(base / (name or "")))
+        path = Path(os.path.abspath(base / name))
         if path.is_file():
             return path
     raise KeyposError(where, f"names {name!r}, which is not there", f"give a path relative to {folder} or to the CSV")
-
-
-def _box(row: Mapping[str, Any], where: str) -> list[float]:
-    written = [row[name] for name in COLUMNS[1:]]
-    try:
-        x0, y0, x1, y1 = box = [float(value) for value in written]
-    except (TypeError, ValueError) as error:
-        raise KeyposError(where, f"a box of {written} is not four numbers", "write x0,y0,x1,y1 in pixels") from error
-    if not np.isfinite(box).all():
-        raise KeyposError(where, f"the box {box} is not finite", "mend the row or remove it")
-    if x1 <= x0 or y1 <= y0:
-        raise KeyposError(where, f"the box {box} has no area", "write two corners, x0 < x1 and y0 < y1, not a size")
-    return box
 
 
 def whole_box(width: int, height: int, padding: float) -> Float[np.ndarray, " 4"]:

@@ -19,6 +19,7 @@ CHANGEABLE = (
     "callbacks.pictures.",
     "datamodule.cache",
     "datamodule.workers",
+    "box.file",
     "data.root",  # as +data.root=..., since the command line composes the default data before the run's is known
 )
 """What may change when a run goes on; the rest is what the checkpoint was trained as."""

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from keyposs.augment import Augment
 from keyposs.crop import apply, canonical_matrix, compose, invert
+from keyposs.data.boxes import Boxes
 from keyposs.data.cache import CachedCrops, cache_crops, canonical_crop
 from keyposs.data.sampler import EvalSampler, Key, TrainSampler, rank_and_world
 from keyposs.errors import KeyposError
@@ -100,7 +101,8 @@ class FaceDataModule(pl.LightningDataModule):
         augment: what training crops go through.
         image_size: side of a crop in pixels.
         batch_size: faces in a batch, on each device.
-        padding: side of the cropped square over the longer side of the face's box.
+        box: chooses the box that a face's crop is cut around; None: the tight one of its landmarks.
+        padding: side of the cropped square over the longer side of that box.
         cache: a folder for decoded crops, or None to read photos each time.
         workers: processes that prepare batches; 0 for none.
         seed: of order and augmentation.
@@ -116,6 +118,7 @@ class FaceDataModule(pl.LightningDataModule):
         augment: Augment,
         image_size: int,
         batch_size: int,
+        box: Boxes | None = None,
         padding: float = 1.25,
         cache: str | Path | None = None,
         workers: int = 2,
@@ -125,7 +128,7 @@ class FaceDataModule(pl.LightningDataModule):
         if augment.image_size != image_size:
             subject, cause = f"augment.image_size={augment.image_size}", f"is not image_size={image_size}"
             raise KeyposError(subject, cause, "set image_size alone; augment follows it")
-        self.dataset, self.augment = dataset, augment
+        self.dataset, self.augment, self.box = dataset, augment, box or Boxes()
         self.image_size, self.batch_size, self.padding = image_size, batch_size, padding
         self.cache, self.workers, self.seed = cache, workers, seed
         self._annotations: dict[str, list[Annotation]] = {}
@@ -134,11 +137,13 @@ class FaceDataModule(pl.LightningDataModule):
     def annotations(self, split: str) -> list[Annotation]:
         """The faces of `train`, `val` or `test` in the order of their batches; none where the data has none.
 
+        Their boxes are the chosen ones.
+
         Raises:
-            KeyposError: if the data cannot be read.
+            KeyposError: if the data cannot be read or a face has no such box.
         """
         if split not in self._annotations:
-            self._annotations[split] = self.dataset.annotations(split)
+            self._annotations[split] = self.box.choose(self.dataset.annotations(split))
             _log.info("%s %s: %d faces", self.dataset.name, split, len(self._annotations[split]))
         return self._annotations[split]
 

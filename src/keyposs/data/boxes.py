@@ -1,0 +1,236 @@
+"""The box that a face's crop is cut around: which one, how far it may err, and boxes from a CSV."""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+
+from keyposs.errors import KeyposError
+from keyposs.types import Annotation
+
+SOURCES = ("landmarks", "dataset", "csv")
+
+MISSING = ("error", "landmarks")
+
+COLUMNS = ("file", "x0", "y0", "x1", "y1")
+"""Of a CSV of boxes."""
+
+Box = Float[np.ndarray, " 4"]
+"""x0, y0, x1, y1 in pixels of the photo."""
+
+
+class Boxes:
+    """Chooses the box of each face; norms stay those of the dataset.
+
+    Args:
+        source: `landmarks`, the tight box of the visible ones; `dataset`, its own box; `csv`, from a file.
+        file: the CSV, with the columns file, x0, y0, x1, y1 and a row per box, in pixels of the stored photo. `file`
+            is a face's name as in predictions.csv, or its photo's path, absolute or relative to `root` or to the CSV's
+            folder. Of a photo's boxes its faces take those that overlap their landmarks best; boxes may be left over.
+        root: the folder of the data.
+        missing: what becomes of a face that no box of the CSV overlaps: `error`, or `landmarks` to take their box.
+        jitter: how far a training face's box errs, see `jittered`: one fraction for shift and scale, or a pair.
+
+    Raises:
+        KeyposError: if a setting is unknown or not in its range.
+    """
+
+    def __init__(
+        self,
+        source: str = "landmarks",
+        *,
+        file: str | Path | None = None,
+        root: str | Path | None = None,
+        missing: str = "error",
+        jitter: float | int | Sequence[float | int] = 0,
+    ) -> None:
+        for setting, value, known in (("source", source, SOURCES), ("missing", missing, MISSING)):
+            if value not in known:
+                raise KeyposError(f"box.{setting}={value}", "is unknown", f"choose one of {', '.join(known)}")
+        if source == "csv" and file is None:
+            raise KeyposError("box.file", "is not given", "add box.file=... to the command")
+        self.source, self.file, self.root, self.missing = source, file, root, missing
+        self.jitter = shift_and_scale(jitter, "box.jitter")
+
+    def choose(self, faces: Sequence[Annotation]) -> list[Annotation]:
+        """The faces, each with the chosen box in place of its tight one.
+
+        Raises:
+            KeyposError: if a face has no such box, or the CSV is bad.
+        """
+        boxes: Sequence[Box | None] = [face.face_box if self.source == "dataset" else face.box for face in faces]
+        if self.source == "csv":
+            boxes = self._listed(faces)
+        lacking = [face for face, box in zip(faces, boxes, strict=True) if box is None or _side(box) <= 0]
+        if lacking:
+            raise self._lacks(lacking, len(faces))
+        return [face._replace(box=box) for face, box in zip(faces, boxes, strict=True)]
+
+    def _listed(self, faces: Sequence[Annotation]) -> list[Box | None]:
+        """The boxes of the CSV; where it has none for a face, the landmarks' box or None, as `missing` says."""
+        boxes: list[Box | None] = [face.box if self.missing == "landmarks" else None for face in faces]
+        if not faces:
+            return boxes
+        groups, groups_of = _photos(faces), defaultdict(list)
+        file, named = Path(str(self.file)).expanduser(), {face.name: i for i, face in enumerate(faces)}
+        folders = [Path(str(folder)).expanduser() for folder in (self.root, file.parent) if folder is not None]
+        paths = {path: group for group, (path, _) in enumerate(groups) if path is not None}
+        group_of_face = {i: group for group, (_, members) in enumerate(groups) for i in members}
+        places: dict[str, tuple[int | None, int | None]] = {}
+        for row in read_rows(file, "box.file="):
+            if row.file not in places:
+                found = (paths.get(os.path.realpath(folder / row.file)) for folder in folders)
+                places[row.file] = named.get(row.file), next((group for group in found if group is not None), None)
+            face, group = places[row.file]
+            if face is not None:
+                group = group_of_face[face]
+            if group is not None:
+                groups_of[group].append((row.box, face))
+        for group, rows in groups_of.items():
+            members = groups[group][1]
+            for member, box in _assign([faces[i] for i in members], rows, members):
+                boxes[member] = box
+        return boxes
+
+    def _lacks(self, lacking: Sequence[Annotation], count: int) -> KeyposError:
+        cause, remedy = {
+            "landmarks": ("the tight box of its landmarks has no extent", "set box=dataset"),
+            "dataset": ("has no box of the dataset's own", "set box=landmarks"),
+            "csv": (f"no box of {self.file} overlaps its landmarks", "add its box, or set box.missing=landmarks"),
+        }[self.source]
+        first, so = lacking[0], f" (so for {len(lacking)} of {count} faces)"
+        return KeyposError(first.name if first.file is None else f"{first.name} ({first.file})", cause + so, remedy)
+
+
+def shift_and_scale(value: float | int | Sequence[float | int], setting: str) -> tuple[float, float]:
+    """One fraction for both, or a pair.
+
+    Raises:
+        KeyposError: naming the setting, if they are not such fractions.
+
+    >>> shift_and_scale(0.1, "box.jitter"), shift_and_scale([0.2, 0], "box.jitter")
+    ((0.1, 0.1), (0.2, 0.0))
+    """
+    pair = [value, value] if isinstance(value, float | int) else list(value)
+    if len(pair) != 2 or not all(isinstance(part, float | int) and 0 <= part < 1 for part in pair):
+        remedy = "give one, like 0.1, or [shift, scale]"
+        raise KeyposError(f"{setting}={value}", "is no fraction below 1, nor a pair of them", remedy)
+    return float(pair[0]), float(pair[1])
+
+
+def jittered(box: Box, shift: float, scale: float, generator: np.random.Generator) -> Box:
+    """A box with an error: moved along x and y by up to `shift` of its longer side, and scaled by 1 +- `scale`.
+
+    All is uniform. Three numbers are drawn whatever the limits, so that boxes of one seed err alike at every
+    limit; with both 0 the box stays as it is, to the last bit.
+    """
+    x, y, z = generator.uniform(-1, 1, 3)
+    move, grow = shift * _side(box) * np.array([x, y]), scale * z / 2 * (box[2:] - box[:2])
+    return box + np.concatenate([move - grow, move + grow])
+
+
+class Row(NamedTuple):
+    """A row of a CSV of boxes."""
+
+    where: str  # for errors: the CSV and the line
+    file: str
+    box: Box
+
+
+def read_rows(file: Path, setting: str) -> Iterator[Row]:
+    """Reads a CSV with the columns file, x0, y0, x1, y1, in any order and among others.
+
+    Args:
+        file: the CSV.
+        setting: that names it, like "boxes=", for errors.
+
+    Raises:
+        KeyposError: if the file is missing or no such CSV, there is no row, or a row holds no box.
+    """
+    if not file.is_file():
+        raise KeyposError(file, "the file of boxes is missing", f"check {setting}")
+    count = 0
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines, skipinitialspace=True)
+            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                header = ",".join(COLUMNS)
+                raise KeyposError(file, f"lacks the columns {', '.join(missing)}", f"let its first line be {header}")
+            for count, row in enumerate(rows, 1):  # noqa: B007
+                where = f"{file}, line {rows.line_num}"
+                yield Row(where, row["file"] or "", _box(row, where))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise KeyposError(file, f"is no CSV in UTF-8 ({error})", "export it again as CSV, encoded in UTF-8") from error
+    if not count:
+        raise KeyposError(file, "holds no boxes", f"add a row for each face, or leave {setting} out")
+
+
+def _box(row: Mapping[str, Any], where: str) -> Box:
+    written = [row[name] for name in COLUMNS[1:]]
+    try:
+        x0, y0, x1, y1 = box = [float(value) for value in written]
+    except (TypeError, ValueError) as error:
+        raise KeyposError(where, f"a box of {written} is not four numbers", "write x0,y0,x1,y1 in pixels") from error
+    if not np.isfinite(box).all():
+        raise KeyposError(where, f"the box {box} is not finite", "mend the row or remove it")
+    if x1 <= x0 or y1 <= y0:
+        raise KeyposError(where, f"the box {box} has no area", "write two corners, x0 < x1 and y0 < y1, not a size")
+    return np.array(box)
+
+
+def _photos(faces: Sequence[Annotation]) -> list[tuple[str | None, list[int]]]:
+    """The faces (by index) of each photo file, and its path; None where a file is none or holds several photos."""
+    by_file: dict[Path | None, list[int]] = defaultdict(list)
+    for i, face in enumerate(faces):
+        by_file[face.file].append(i)
+    groups: list[tuple[str | None, list[int]]] = []
+    for file, members in by_file.items():
+        if file is not None and len({faces[i].photo for i in members}) == 1:
+            groups.append((os.path.realpath(file), members))
+        else:
+            groups += [(None, [i]) for i in members]
+    return groups
+
+
+def _assign(
+    faces: Sequence[Annotation], rows: Sequence[tuple[Box, int | None]], members: Sequence[int]
+) -> Iterator[tuple[int, Box]]:
+    """Members and their boxes: the assignment with the largest overlap in all, without those that do not overlap.
+
+    Args:
+        faces: of a photo.
+        rows: its boxes, each with the one member that it may belong to; None: any.
+        members: what the faces are called in `rows`.
+    """
+    boxes = np.stack([box for box, _ in rows])
+    shared = np.stack([overlap(face.box, boxes) for face in faces])
+    for column, (_, only) in enumerate(rows):
+        if only is not None:
+            shared[[member != only for member in members], column] = 0
+    for i, j in zip(*linear_sum_assignment(shared, maximize=True), strict=True):
+        if shared[i, j] > 0:
+            yield members[i], boxes[j]
+
+
+def overlap(tight: Box, boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+    """IoU of the landmarks' tight box with other boxes; it reaches to the outer edges of its pixels.
+
+    >>> overlap(np.array([0.0, 0, 9, 9]), np.array([[-0.5, -0.5, 9.5, 4.5], [20, 20, 30, 30]]))
+    array([0.5, 0. ])
+    """
+    tight = tight + np.array([-0.5, -0.5, 0.5, 0.5])
+    sides = np.minimum(tight[2:], boxes[:, 2:]) - np.maximum(tight[:2], boxes[:, :2])
+    shared = np.clip(sides, 0, None).prod(1)
+    iou: np.ndarray = shared / ((tight[2:] - tight[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared)
+    return iou
+
+
+def _side(box: Box) -> float:
+    return float(np.max(box[2:] - box[:2]))
