@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aflw_writer import write_aflw
+from coco_writer import write_coco_json, write_coco_wholebody
 from cofw_writer import write_cofw
 from keyposs.config import CONF, LISTS, cause, check_lists, check_numbers
 from keyposs.errors import KeyposError
@@ -23,8 +25,19 @@ from writers import write_300w, write_wflw
 Compose = Callable[..., DictConfig]
 
 CHOICES = [(file.parent.name, file.stem) for file in sorted(CONF.glob("*/*.yaml"))]
-WRITERS = {"300w": write_300w, "aflw": write_aflw, "cofw": write_cofw, "wflw": write_wflw}
+WRITERS = {
+    "300w": write_300w,
+    "aflw": write_aflw,
+    "coco_json": write_coco_json,
+    "coco_wholebody_face": write_coco_wholebody,
+    "cofw": write_cofw,
+    "lapa": partial(write_coco_json, size=106),
+    "wflw": write_wflw,
+}
 """Data that has to be on disk."""
+
+EXTRA = {"coco_json": ["data.markup=68", "data.train=train.json"], "lapa": ["data.train=train.json"]}
+"""What a user has to say about his own data."""
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=["-".join(pair) for pair in CHOICES])
@@ -36,7 +49,7 @@ def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: 
         overrides.append("backbone.name=mobilenetv3_small_050")
     if group == "data" and choice in WRITERS:
         WRITERS[choice](tmp_path / "data")
-        overrides.append(f"data.root={tmp_path / 'data'}")
+        overrides += [f"data.root={tmp_path / 'data'}", *EXTRA.get(choice, [])]
     else:
         overrides += FEW_FACES
     if choice == "ddp":
