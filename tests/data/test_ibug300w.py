@@ -8,7 +8,7 @@ import pytest
 
 from keyposs.data import Ibug300W
 from keyposs.errors import KeyposError
-from writers import write_300w, write_points
+from writers import PARTS, PRIVATE, save_boxes, write_300w, write_boxes, write_points
 
 real = pytest.mark.skipif("KEYPOSS_DATA" not in os.environ, reason="KEYPOSS_DATA is not set")
 
@@ -169,6 +169,124 @@ def test_unknown_split(tmp_path):
     write_300w(tmp_path, {"afw": 2})
     with pytest.raises(KeyposError, match="split=validation: is unknown"):
         load(tmp_path, "validation")
+
+
+def test_private_test(tmp_path):
+    truth = write_300w(tmp_path, PARTS | PRIVATE)
+    found = load(tmp_path, "test")
+    assert Counter(face.subsets for face in found.values()) == {
+        ("common", "full"): 5,
+        ("challenging", "full"): 2,
+        ("indoor", "private"): 3,
+        ("outdoor", "private"): 2,
+    }
+    face = found["300W/01_Indoor/indoor_001"]
+    assert face.file == tmp_path / "300W/01_Indoor/indoor_001.png"
+    assert len({face.photo for face in found.values() if "private" in face.subsets}) == 5
+    np.testing.assert_allclose(face.keypoints, truth["300W/01_Indoor/indoor_001"], atol=1e-6)
+    assert brightness(face, face.keypoints) > 220
+
+
+@pytest.mark.parametrize("parts", [PRIVATE, PARTS | PRIVATE])
+def test_private_folders_may_lie_in_the_root(tmp_path, parts):
+    write_300w(tmp_path, parts)
+    names = list(load(tmp_path, "test"))
+    for folder in ("01_Indoor", "02_Outdoor"):
+        (tmp_path / "300W" / folder).rename(tmp_path / folder)
+    assert list(load(tmp_path, "test")) == names
+
+
+def test_private_only_where_both_halves_are(tmp_path):
+    write_300w(tmp_path, {"300W/02_Outdoor": 2})
+    assert {face.subsets for face in load(tmp_path, "test").values()} == {("outdoor",)}
+
+
+def test_root_above_a_whole_set_is_put_right(tmp_path):
+    write_300w(tmp_path / "300W", {"afw": 2, "ibug": 1, **{name[5:]: 1 for name in PRIVATE}})
+    with pytest.raises(KeyposError, match=rf"set data\.root={tmp_path / '300W'}\."):
+        load(tmp_path, "test")
+
+
+def test_private_test_leaves_train_and_val_alone(tmp_path):
+    write_300w(tmp_path)
+    before = [list(load(tmp_path, split)) for split in ("train", "val")]
+    write_300w(tmp_path, PRIVATE)
+    assert [list(load(tmp_path, split)) for split in ("train", "val")] == before
+
+
+def test_boxes_are_the_faces(tmp_path):
+    faces = write_300w(tmp_path, PARTS | PRIVATE)
+    boxes = write_boxes(tmp_path, faces)
+    found = load(tmp_path, "train") | load(tmp_path, "val") | load(tmp_path, "test")
+    for name, face in found.items():
+        if "private" in face.subsets:
+            assert face.face_box is None
+        else:
+            np.testing.assert_allclose(face.face_box, boxes[name], atol=1e-9)
+        np.testing.assert_array_equal(face.box, [*face.keypoints.min(0), *face.keypoints.max(0)])
+
+
+def test_faces_without_an_entry_or_file_have_no_box(tmp_path):
+    faces = write_300w(tmp_path, {"afw": 3, "ibug": 2})
+    boxes = write_boxes(tmp_path, {name: points for name, points in faces.items() if name.startswith("afw")})
+    path = tmp_path / "Bounding Boxes/bounding_boxes_afw.mat"
+    save_boxes(path, [{"imgName": "100_2.jpg", "bb_detector": [[2.0, 3, 9, 10]], "bb_ground_truth": [[1.0, 1, 2, 2]]}])
+    found = load(tmp_path, "train") | load(tmp_path, "val")
+    assert set(found) == set(boxes)
+    np.testing.assert_array_equal(found["afw/100_2"].face_box, [1, 2, 8, 9])
+    assert found["afw/100_1"].face_box is None
+    assert {face.face_box for face in load(tmp_path, "test").values()} == {None}
+
+
+def test_a_broken_file_of_boxes_is_named(tmp_path):
+    write_boxes(tmp_path, write_300w(tmp_path, {"ibug": 2}))
+    path = tmp_path / "Bounding Boxes/bounding_boxes_ibug.mat"
+    path.write_bytes(path.read_bytes()[:150])
+    with pytest.raises(KeyposError, match=r"bounding_boxes_ibug\.mat: is no whole MATLAB file.*Remedy"):
+        load(tmp_path, "test")
+
+
+def test_a_stray_space_in_a_name(tmp_path):
+    (name, points), *_ = write_300w(tmp_path, {"ibug": 1}).items()
+    boxes = write_boxes(tmp_path, {"ibug/image_092_01": points})
+    for suffix in (".pts", ".png"):
+        (tmp_path / f"{name}{suffix}").rename(tmp_path / f"ibug/image_092 _01{suffix}")
+    np.testing.assert_allclose(load(tmp_path, "test")["ibug/image_092 _01"].face_box, boxes["ibug/image_092_01"])
+
+
+def test_root_may_be_a_link_with_spaces_and_accents(tmp_path):
+    faces = write_300w(tmp_path / "disk", {"afw": 2, "ibug": 1})
+    boxes = write_boxes(tmp_path / "disk", faces)
+    (tmp_path / "Gesichter für ü 顔").symlink_to(tmp_path / "disk", target_is_directory=True)
+    root = tmp_path / "Gesichter für ü 顔"
+    face = load(root, "test")["ibug/image_0001"]
+    np.testing.assert_allclose(face.face_box, boxes["ibug/image_0001"])
+    assert face.read().any()
+
+
+def test_points_off_the_photo_are_kept(tmp_path):
+    write_300w(tmp_path, {"ibug": 1})
+    points = np.random.default_rng(0).uniform(-40, 200, (68, 2)).round(3)
+    write_points(tmp_path / "ibug/image_0001.pts", points)
+    np.testing.assert_allclose(load(tmp_path, "test")["ibug/image_0001"].keypoints, points, atol=1e-9)
+
+
+def test_a_points_file_that_cannot_be_read(tmp_path):
+    write_300w(tmp_path, {"ibug": 2})
+    (tmp_path / "ibug/image_0001.pts").unlink()
+    (tmp_path / "ibug/image_0001.pts").mkdir()
+    with pytest.raises(KeyposError, match=r"image_0001\.pts: cannot be read"):
+        load(tmp_path, "test")
+    assert list(load(tmp_path, "test", bad_faces="skip")) == ["ibug/image_0002"]
+
+
+def test_official_counts_add_up():
+    official = Ibug300W.official
+    assert official["train"] == sum(official[part] for part in ("afw", "helen/trainset", "lfpw/trainset")) == 3148
+    assert official["common"] == official["helen/testset"] + official["lfpw/testset"] == 554
+    assert official["full"] == official["common"] + official["challenging"] == 689
+    assert official["challenging"] == official["ibug"] == 135
+    assert official["private"] == official["indoor"] + official["outdoor"] == 600
 
 
 @real

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from scipy.io import loadmat
 
+from keyposs.data.matlab import read_matlab
 from keyposs.errors import KeyposError
 
 _VARIABLE = "bounding_boxes"
@@ -27,15 +27,13 @@ def read_boxes(path: Path) -> dict[str, Float[np.ndarray, " 4"]]:
     """The detector's boxes, 0-based, by `photo_key`.
 
     Raises:
-        KeyposError: if this is no file of boxes, or not a whole one.
+        KeyposError: if this is no file of boxes, or not a whole one, or cannot be read.
     """
+    cells = read_matlab(path, [_VARIABLE], remedy=_REMEDY)[_VARIABLE]
     try:
-        variables = loadmat(path, variable_names=[_VARIABLE])
-        boxes = dict(map(_entry, variables[_VARIABLE].ravel())) if _VARIABLE in variables else None
-    except Exception as error:  # broken bytes make scipy's reader fail in any way there is
-        raise KeyposError(path, f"is no whole MATLAB file of boxes ({error!r})", _REMEDY) from error
-    if boxes is None:
-        raise KeyposError(path, f"holds no variable {_VARIABLE}", _REMEDY)
+        boxes = dict(map(_entry, cells.flat))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # as many as ways to be otherwise
+        raise KeyposError(path, f"holds something else than boxes ({error!r})", _REMEDY) from error
     return {name: box for name, box in boxes.items() if box is not None}
 
 
@@ -50,11 +48,11 @@ def photo_key(name: str) -> str:
 
 def _entry(cell: np.ndarray) -> tuple[str, Float[np.ndarray, " 4"] | None]:
     """Name and box of a 1x1 struct; None where the detector found no face."""
-    name, box = (cell[field].item() for field in ("imgName", "bb_detector"))
-    box = np.asarray(box).astype(np.float64).ravel()
+    struct = cell.item()
+    name, box = struct["imgName"].item(), struct["bb_detector"].astype(np.float64).ravel()
     if box.size not in (0, 4):
         raise ValueError(f"a box of {box.size} numbers")
-    return photo_key(str(np.asarray(name).item())), box - 1 if box.size else None
+    return photo_key(name), box - 1 if box.size else None
 
 
 def _letters(name: str) -> str:
