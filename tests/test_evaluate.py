@@ -13,12 +13,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from keyposs.checkpoint import Checkpoint, adopt
+from keyposs.correspondence import CORRESPONDENCES
 from keyposs.errors import KeyposError
 from keyposs.evaluate import evaluate
-from keyposs.markup import MARKUP_68, MARKUP_98
+from keyposs.markup import MARKUP_19, MARKUP_29, MARKUP_68, MARKUP_98, Markup
+from keyposs.metrics import to_image
 from keyposs.module import LandmarkModule
 from quick import QUICK
-from writers import write_300w
+from writers import write_300w, write_wflw
 
 Compose = Callable[..., DictConfig]
 ONE_HOT = ("decoder=[one_hot]", "monitor=one_hot")
@@ -39,10 +41,7 @@ def read(config: DictConfig, checkpoint: Checkpoint) -> list[dict[str, object]]:
 
 @pytest.fixture
 def untrained(small: Compose) -> Checkpoint:
-    config = small()
-    torch.manual_seed(0)
-    module = LandmarkModule.from_config(config, MARKUP_68)
-    return Checkpoint(Path("untrained.ckpt"), dict(module.config), MARKUP_68, module.landmarker.state_dict())
+    return checkpoint_of(small(), MARKUP_68)
 
 
 def test_300w_reports_its_official_subsets(composed: Compose, untrained: Checkpoint, tmp_path: Path) -> None:
@@ -94,11 +93,78 @@ def test_nme_in_the_crop_is_nme_in_the_image(composed: Compose, untrained: Check
     assert test["nme"] == pytest.approx(100 * np.mean(errors), rel=1e-4)
 
 
-def test_data_of_another_scheme(composed: Compose, untrained: Checkpoint) -> None:
-    other = untrained._replace(markup=MARKUP_98)
+def checkpoint_of(config: DictConfig, markup: Markup) -> Checkpoint:
+    torch.manual_seed(0)
+    module = LandmarkModule.from_config(config, markup)
+    name = Path(f"untrained{markup.name}.ckpt")
+    return Checkpoint(name, dict(module.config), markup, module.landmarker.state_dict())
+
+
+def test_data_of_another_scheme_is_read_by_correspondence(composed: Compose, small: Compose) -> None:
+    """98 points on data of 68: the NME is that of points converted by hand, from the network's own reading."""
+    checkpoint = checkpoint_of(small(), MARKUP_98)
+    config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", *ONE_HOT, name="evaluate")
+    rows = {row["split"]: row for row in read(config, checkpoint)}
+    assert {split: row["faces"] for split, row in rows.items()} == {"val": 3, "test": 3}
+    run = Path(config.run_dir)
+    assert json.loads((run / "run.json").read_text())["correspondence"] == "98 -> 68"
+    assert (run / "pictures/overlays_test.png").exists()
+    with (run / "predictions.csv").open() as file:
+        predictions = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    found = torch.tensor([[float(row[f"{axis}{i}"]) for i in range(68) for axis in "xy"] for row in predictions])
+
+    config = adopt(config, checkpoint)
+    datamodule = instantiate(config.datamodule)
+    faces = {face.name: face for face in datamodule.annotations("test")}
+    keypoints = np.stack([faces[row["name"]].keypoints for row in predictions])
+    errors = np.linalg.norm(found.reshape(-1, 68, 2).numpy() - keypoints, axis=-1).mean(-1)
+    norms = np.linalg.norm(keypoints[:, 36] - keypoints[:, 45], axis=-1)
+    assert rows["test"]["nme"] == pytest.approx(100 * (errors / norms).mean(), rel=1e-4)
+
+    datamodule.setup("test")
+    module = LandmarkModule.from_config(config, MARKUP_98).eval()
+    module.landmarker.load_state_dict(checkpoint.weights)
+    (batch,) = datamodule.test_dataloader()
+    with torch.inference_mode():
+        points, _ = module.codec.decode(module(batch.image))["one_hot"]
+    assert points.shape == (3, 98, 2)
+    lid = (2 * points[:, 61] + points[:, 62]) / 3
+    by_hand = torch.cat([points[:, 0:33:2], points[:, 33:38], points[:, 42:47], points[:, 51:61], lid[:, None]], 1)
+    by_hand = to_image(batch.crop_to_image, by_hand)
+    assert torch.allclose(found.reshape(-1, 68, 2)[:, :38], by_hand, atol=2e-3)
+
+
+def test_points_without_source_do_not_count(composed: Compose, small: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = CORRESPONDENCES["98", "68"]
+    monkeypatch.setitem(CORRESPONDENCES, ("98", "68"), (*[()] * 17, *table[17:]))  # no jaw
+    config = composed(*READ_ONLY, "data.train=1", "data.val=0", "data.test=2", *ONE_HOT, name="evaluate")
+    (row,) = read(config, checkpoint_of(small(), MARKUP_98))
+    with (Path(config.run_dir) / "predictions.csv").open() as file:
+        predictions = list(csv.DictReader(file))
+    found = np.array([[float(face[f"{axis}{i}"]) for i in range(68) for axis in "xy"] for face in predictions])
+    found = found.reshape(-1, 68, 2)
+    assert np.isnan(found[:, :17]).all()
+    faces = {face.name: face for face in instantiate(config.data).annotations("test")}
+    keypoints = np.stack([faces[face["name"]].keypoints for face in predictions])
+    errors = np.linalg.norm(found - keypoints, axis=-1)[:, 17:].mean(-1)
+    assert row["nme"] == pytest.approx(
+        100 * np.mean(errors / np.linalg.norm(keypoints[:, 36] - keypoints[:, 45], axis=-1)), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("markup", [MARKUP_19, MARKUP_29])
+def test_data_of_another_scheme_without_correspondence(composed: Compose, small: Compose, markup: Markup) -> None:
     config = composed(*READ_ONLY, name="evaluate")
-    with pytest.raises(KeyposError, match=r"finds 98 points \(98\), but data=synthetic has 68"):
-        read(config, other)
+    message = rf"finds {markup.size} points \({markup.name}\), but data=synthetic has 68.*: 98 -> 68, 68 -> 29"
+    with pytest.raises(KeyposError, match=message):
+        read(config, checkpoint_of(small(), markup))
+
+
+def test_68_points_do_not_become_98(composed: Compose, untrained: Checkpoint, tmp_path: Path) -> None:
+    write_wflw(tmp_path / "data")
+    config = composed("data=wflw", f"data.root={tmp_path / 'data'}", *READ_ONLY, name="evaluate")
+    with pytest.raises(KeyposError, match=r"finds 68 points \(68\), but data=wflw has 98"):
+        read(config, untrained)
 
 
 def test_data_without_a_face_to_evaluate(composed: Compose, untrained: Checkpoint) -> None:

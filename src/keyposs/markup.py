@@ -120,8 +120,8 @@ class Markup:
         >>> Markup.from_dict({"name": "brows", "mirrored": ["0-4:9-5"]}).flip
         (9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
         """
-        if not isinstance(plain, Mapping) or plain.get("name") is None:
-            raise KeyposError(f"markup {plain!r}", "has no name", "give name, contours and mirrored pairs")
+        if plain.get("name") is None:
+            raise KeyposError(f"markup {dict(plain)}", "has no name", "give name, contours and mirrored pairs")
         name = str(plain["name"])
         for key in plain:
             if key not in cls.__dataclass_fields__:
@@ -180,7 +180,7 @@ class Markup:
         return float(np.linalg.norm(keypoints[right].mean(0) - keypoints[left].mean(0)))
 
 
-def markup_of(spec: str | Mapping[str, Any]) -> Markup:
+def markup_of(spec: str | int | Mapping[str, Any]) -> Markup:
     """A scheme by the name of a known one, or spelt out as for `Markup.from_dict`.
 
     Raises:

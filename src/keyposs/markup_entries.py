@@ -41,7 +41,7 @@ def pairs_of(spec: Any) -> tuple[tuple[int, int], ...]:
     >>> pairs_of("0-2:16-14"), pairs_of([[31, 35], "36-37:45-44"])
     (((0, 16), (1, 15), (2, 14)), ((31, 35), (36, 45), (37, 44)))
     """
-    if spec is not None and not _is_list(spec) and not isinstance(spec, str):
+    if not _is_list(spec) and not isinstance(spec, str):
         raise ValueError(f"{spec!r} is no list of pairs; {_QUOTED}")
     return tuple(chain.from_iterable(_pairs(part) for part in _parts(spec)))
 
