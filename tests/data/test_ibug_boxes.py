@@ -8,7 +8,7 @@ from keyposs.data.ibug_boxes import find_boxes, read_boxes
 from keyposs.errors import KeyposError
 from writers import save_boxes
 
-fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def entry(name, box=(1.0, 2.0, 11.5, 22.0)):

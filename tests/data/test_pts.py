@@ -7,7 +7,7 @@ from keyposs.data.pts import read_points
 from keyposs.errors import KeyposError
 from writers import write_points
 
-fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 POINTS = np.array([[10.25, -3.5], [0.0, 1e4], [7.0, 8.125]])  # they may lie off the photo
 TEXT = "version: 1\nn_points:  3\n{\n11.25 -2.5\n1.0 10001.0\n8.0 9.125\n}\n"
 
