@@ -45,7 +45,7 @@ def read_matlab(path: Path, names: Collection[str], *, remedy: str) -> dict[str,
         found = dict(_variables(path.read_bytes(), names))
     except OSError as error:
         raise KeyposError(path, f"cannot be read ({error.strerror or error})", remedy) from error
-    except (ValueError, zlib.error, MemoryError, RecursionError) as error:
+    except (ValueError, IndexError, zlib.error, MemoryError, RecursionError) as error:
         raise KeyposError(path, f"is no whole MATLAB file of version 5 ({error})", remedy) from error
     missing = [name for name in names if name not in found]
     if missing:
