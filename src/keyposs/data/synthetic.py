@@ -1,6 +1,8 @@
 """Rendered faces whose landmarks are exact: the dataset that needs no download."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,6 +36,8 @@ class Synthetic:
     name = "synthetic"
     markup = MARKUP_68
     threshold = 0.10
+    photos = True
+    official: ClassVar[Mapping[str, int]] = {}
 
     def __init__(
         self,
@@ -61,6 +65,10 @@ class Synthetic:
         if split not in _SPLITS:
             raise KeyposError(f"split {split}", "is unknown", f"choose one of {', '.join(_SPLITS)}")
         return [self._annotation(split, i) for i in range(self.sizes[split])]
+
+    def gather(self, split: str) -> tuple[list[Annotation], list[KeyposError]]:
+        """The faces of a split, as `FaceDataset` gives them; none is ever bad."""
+        return self.annotations(split), []
 
     def _annotation(self, split: str, index: int) -> Annotation:
         key = (self.seed, _SPLITS.index(split), index)
