@@ -61,6 +61,13 @@ def test_numbers_of_the_other_byte_order(tmp_path):
     np.testing.assert_array_equal(read_matlab(tmp_path / "a.mat", ["a"], remedy="none")["a"], [[258.0, -2.0]])
 
 
+def test_text_without_a_size(tmp_path):
+    words = np.array([14, 48, 6, 8, 4, 0, 5, 0, 1, 1, ord("a"), 0, 1 << 16 | 16, ord("x")], "<u4")
+    (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0".ljust(124) + b"\0\1IM" + words.tobytes())
+    with pytest.raises(KeyposError, match=r"a\.mat: is no whole MATLAB file"):
+        read_matlab(tmp_path / "a.mat", ["a"], remedy="none")
+
+
 def whole(*, compressed: bool) -> bytes:
     file = io.BytesIO()
     values = {"box": np.arange(12.0).reshape(3, 4) / 3, "names": cells(["0/a.jpg", "2/b.jpg"]), "s": {"x": 1.5}}

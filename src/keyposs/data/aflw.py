@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from keyposs.data.dataset import FaceDataset, Source, check_choice
+from keyposs.data.dataset import SKIP, FaceDataset, Source, check_choice
 from keyposs.data.matlab import read_matlab
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_19
@@ -17,12 +17,8 @@ from keyposs.types import Annotation
 HIDDEN = ("ignore", "count")
 
 FILE = "AFLWinfo_release.mat"
-
-PLACES = ("data/flickr", "aflw/data/flickr", "flickr", "images", "")
+PLACES = ("data/flickr", "aflw/data/flickr", "flickr", "images", ".")
 """Where the folders of photos lie, below the root; the first is official."""
-
-FOLDERS = ("0", "2", "3")
-"""Of photos."""
 
 _COLUMNS = {"bbox": 4, "data": 2 * MARKUP_19.size, "mask_new": MARKUP_19.size}
 _REMEDY = f"fetch {FILE} again"
@@ -43,12 +39,9 @@ class Aflw(FaceDataset):
     "Unconstrained Face Alignment via Cascaded Compositional Learning", CVPR 2016, and Köstinger et al., "Annotated
     Facial Landmarks in the Wild", ICCV workshops 2011.
 
-    Args:
-        root: the folder with `AFLWinfo_release.mat`, and the photos in `data/flickr/{0,2,3}`.
-        norm: as `FaceDataset` takes it.
-        bad_faces: as `FaceDataset` takes it.
-        hidden: of points out of sight (`mask_new` is 0), which Zhu et al. set by hand: `ignore` makes them
-            invisible; `count` makes them occluded, and loss and NME count them as in HRNet's and mmpose's tables.
+    `root` is the folder with the file, and the photos in `data/flickr/{0,2,3}`. Of points out of sight, which Zhu et
+    al. set by hand, `hidden` makes invisible ones (`ignore`), or occluded ones (`count`) that loss and NME count, as
+    in HRNet's and mmpose's tables. The other arguments are `FaceDataset`'s.
     """
 
     name = "aflw"
@@ -57,7 +50,7 @@ class Aflw(FaceDataset):
     official: ClassVar[Mapping[str, int]] = {"train": 20000, "test": 4386, "frontal": 1314}
 
     def __init__(
-        self, root: str | Path, *, norm: str = "box", bad_faces: str = "error", hidden: str = "ignore"
+        self, root: str | Path, *, norm: str = "box", hidden: str = "ignore", bad_faces: str = "error"
     ) -> None:
         super().__init__(root, norm=norm, bad_faces=bad_faces)
         check_choice("data.hidden", hidden, HIDDEN)
@@ -70,12 +63,12 @@ class Aflw(FaceDataset):
         path = _find_file(self.root)
         table = read_matlab(path, [*_COLUMNS, "nameList", "ra"], remedy=_REMEDY)
         order, photos = _check_table(path, table), _find_photos(self.root)
-        train = len(order) * self.official["train"] // (self.official["train"] + self.official["test"])
-        rows = order[train:] if split == "test" else order[:train]
-        return [partial(self._face, f"{path}:{row + 1}", table, row, photos, test=split == "test") for row in rows]
+        train, test = len(order) * 20000 // 24386, split == "test"
+        rows = order[train:] if test else order[:train]
+        return [partial(self._face, f"{path}:{row + 1}", table, row, photos, test=test) for row in rows]
 
     def _face(self, source: str, table: Mapping[str, np.ndarray], row: int, photos: Path, *, test: bool) -> Annotation:
-        remedy = f"{_REMEDY}, or set data.bad_faces=skip"
+        remedy = f"{_REMEDY}, or set {SKIP}"
         photo = str(np.squeeze(table["nameList"].flat[row]))
         if not re.fullmatch(r"\d/[\w .-]{1,60}", photo):
             raise KeyposError(source, f"names no photo like 0/image00002.jpg ({photo[:80]!r})", remedy)
@@ -105,8 +98,8 @@ def _check_table(path: Path, table: Mapping[str, np.ndarray]) -> list[int]:
         if table[name].shape != (faces, columns) or table[name].dtype.kind not in "fiu":
             cause = f"{name} is {table[name].dtype} of shape {table[name].shape}, not numbers of ({faces}, {columns})"
             raise KeyposError(path, cause, _REMEDY)
-    if table["nameList"].size != faces:
-        raise KeyposError(path, f"nameList has {table['nameList'].size} names for {faces} faces", _REMEDY)
+    if (names := table["nameList"].size) != faces:
+        raise KeyposError(path, f"nameList has {names} names for {faces} faces", _REMEDY)
     order = table["ra"].ravel()
     if not faces or order.dtype.kind not in "fiu" or not np.array_equal(np.sort(order), np.arange(1, faces + 1)):
         raise KeyposError(path, "ra is no order of the faces", _REMEDY)
@@ -116,16 +109,14 @@ def _check_table(path: Path, table: Mapping[str, np.ndarray]) -> list[int]:
 def _find_file(root: Path) -> Path:
     if (root / FILE).is_file():
         return root / FILE
-    if not root.is_dir():
-        raise KeyposError(root, "the folder is missing", f"set data.root to the folder that holds {FILE}")
     better = [path.parent for path in (*sorted(root.glob(f"*/{FILE}")), root.parent / FILE) if path.is_file()]
     remedy = f"set data.root={better[0]}" if better else f"set data.root to the folder that holds {FILE}"
-    raise KeyposError(root, f"holds no {FILE}", remedy)
+    raise KeyposError(root, f"holds no {FILE}" if root.is_dir() else "the folder is missing", remedy)
 
 
 def _find_photos(root: Path) -> Path:
     for place in PLACES:
-        if any((root / place / folder).is_dir() for folder in FOLDERS):
+        if any((root / place / folder).is_dir() for folder in "023"):
             return root / place
-    tried = ", ".join(str(Path(place, f"{{{','.join(FOLDERS)}}}")) for place in PLACES)
+    tried = ", ".join(f"{place}/{{0,2,3}}" for place in PLACES)
     raise KeyposError(root, f"holds no folders of photos; looked for {tried}", f"unpack AFLW's photos in {root}")

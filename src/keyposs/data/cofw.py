@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from keyposs.data.cofw_file import Column, read_columns, read_image
-from keyposs.data.dataset import FaceDataset, Source
+from keyposs.data.dataset import SKIP, FaceDataset, Source
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_29
 from keyposs.types import Annotation
@@ -36,9 +36,10 @@ class Cofw(FaceDataset):
     authors' code draws them right on the image, whose first pixel is 1. So one is subtracted (mmpose subtracts it
     from points alone, HRNet and PIPNet from nothing).
 
-    Files: https://data.caltech.edu/records/20099 (`COFW_color.zip`, or the grey `COFW.zip`). Cite Burgos-Artizzu,
-    Perona, Dollár, "Robust face landmark estimation under occlusion", ICCV 2013. The arguments are `FaceDataset`'s;
-    `root` is the folder that holds `COFW_train_color.mat` and `COFW_test_color.mat`.
+    Files: https://data.caltech.edu/records/bc0bf-nc666 (`COFW_color.zip`, or the grey `COFW.zip`), CC BY 4.0. Cite
+    Burgos-Artizzu, Perona, Dollár, "Robust face landmark estimation under occlusion", ICCV 2013.
+
+    The arguments are `FaceDataset`'s; `root` is the folder that holds `COFW_train_color.mat` and `COFW_test_color.mat`.
     """
 
     name = "cofw"
@@ -63,7 +64,7 @@ class Cofw(FaceDataset):
     def _face(self, path: Path, split: str, index: int, column: Column) -> Annotation:
         source = f"{path}:{index + 1}"
         if column.fault:
-            raise KeyposError(source, column.fault, "fetch the file again, or set data.bad_faces=skip")
+            raise KeyposError(source, column.fault, f"fetch the file again, or set {SKIP}")
         part = split if split == "test" else "lfpw" if index < LFPW else "cofw"
         return self.describe(
             source,
