@@ -86,6 +86,7 @@ class Augment:
         *,
         flip: Sequence[int],
         seed: int,
+        frame: Matrix | None = None,
     ) -> Augmented:
         """The crop as this seed changes it; the same seed gives the same crop.
 
@@ -96,9 +97,10 @@ class Augment:
             occluded: which of them are hidden.
             flip: the Markup's permutation for a mirrored face.
             seed: of all that is drawn.
+            frame: to the canonical crop of another box, from which the new crop is then cut; by default this one.
         """
         generator = np.random.default_rng(seed)
-        matrix = self.draw(generator)
+        matrix = self.draw(generator) if frame is None else compose(self.draw(generator), frame)
         # One generator for all: Compose.set_random_seed would let every transform draw the same numbers.
         self._looks.set_random_state(generator, random.Random(seed))
         changed = self._looks(image=warp(image, matrix, self.image_size))["image"]

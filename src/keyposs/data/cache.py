@@ -1,18 +1,22 @@
-"""Canonical crops: made from a photo, or kept in one file that is mapped into memory."""
+"""Canonical crops: made from a photo, or kept in one file."""
 
 import hashlib
 import logging
+import math
 import os
 import pickle
 import shutil
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import PIL
+import PIL.features
 from rich.progress import track
 
 from keyposs.crop import canonical_matrix, canonical_size, warp
@@ -36,24 +40,29 @@ def canonical_crop(face: Annotation, *, image_size: int, padding: float) -> Phot
     return warp(face.read(), matrix, canonical_size(image_size))
 
 
-class CachedCrops:
-    """Canonical crops in a file; copies of this object in other processes map the same file.
+class CachedCrops(NamedTuple):
+    """Canonical crops in a file, as `cache_crops` writes them: raw bytes, one crop after the other.
 
-    Args:
-        path: raw bytes, as `cache_crops` writes them.
-        shape: faces, rows, columns, colours.
+    Each crop is read when it is asked for. A mapped file would count as memory of every worker that has looked
+    at it.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
-        self.path, self.shape = path, shape
-        self._crops = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+    path: Path
+    shape: tuple[int, int, int, int]  # faces, rows, columns, colours
 
     def __call__(self, index: int) -> Photo:
-        """The canonical crop of a face."""
-        return np.array(self._crops[index])
+        """The canonical crop of a face; of -1 the last one's.
 
-    def __reduce__(self) -> tuple[type, tuple[Path, tuple[int, int, int, int]]]:
-        return type(self), (self.path, self.shape)
+        Raises:
+            KeyposError: if the file has been removed or cut.
+        """
+        faces, *of_one = self.shape
+        size = math.prod(of_one)
+        try:
+            return np.fromfile(self.path, np.uint8, size, offset=index % faces * size).reshape(of_one)
+        except (OSError, ValueError) as error:
+            cause = f"the crop cache was removed or cut while in use ({error})"
+            raise KeyposError(self.path, cause, "start again: it is then made anew") from error
 
 
 def cache_crops(
@@ -86,13 +95,13 @@ def cache_crops(
     shape = (len(faces), size, size, 3)
     path = Path(folder).expanduser() / f"{name}-{_digest(faces, image_size, padding)}.crops"
     try:
-        if not path.is_file() or path.stat().st_size != np.prod(shape):
+        if not path.is_file() or path.stat().st_size != math.prod(shape):
             _log.info("making the crop cache %s", path)
-            _check_space(path.parent, int(np.prod(shape)))
+            _check_space(path.parent, math.prod(shape))
             _write(path, faces, partial(canonical_crop, image_size=image_size, padding=padding), workers)
         return CachedCrops(path, shape)
     except OSError as error:
-        need = f"{np.prod(shape) / 1e9:.1f} GB"
+        need = f"{math.prod(shape) / 1e9:.1f} GB"
         cause = f"the crop cache of {need} cannot be kept there ({error})"
         raise KeyposError(folder, cause, "free space, or set datamodule.cache to another folder") from error
 
@@ -115,7 +124,7 @@ def _check_space(folder: Path, need: int) -> None:
 
 
 def _digest(faces: Sequence[Annotation], image_size: int, padding: float) -> str:
-    versions = (cv2.__version__, PIL.__version__, np.__version__)
+    versions = (cv2.__version__, PIL.__version__, PIL.features.version("jpg"), np.__version__)
     digest = hashlib.sha256(repr((image_size, padding, versions)).encode())
     for file in _code(faces):
         digest.update(file.read_bytes())
@@ -126,14 +135,22 @@ def _digest(faces: Sequence[Annotation], image_size: int, padding: float) -> str
 
 
 def _code(faces: Sequence[Annotation]) -> list[Path]:
-    """The files of this package that decide on a crop's pixels: to read photos, or to paint them."""
+    """The files that decide on a crop's pixels: how it is cut, and how photos are read, taken out of a file or painted.
+
+    A dataset may lie in a module of the user's own.
+    """
     here = Path(__file__).parent
-    photos = all(getattr(face.read, "func", None) is read_photo for face in faces)
-    return [here.parent / "crop.py", *([here / "photo.py"] if photos else sorted(here.glob("*.py")))]
+    reads = [getattr(face.read, "func", face.read) for face in faces]
+    if all(read is read_photo for read in reads):
+        return [here.parent / "crop.py", here / "photo.py"]
+    modules = (sys.modules.get(name) for name in {read.__module__ for read in reads})
+    files = {Path(file) for file in (getattr(module, "__file__", None) for module in modules) if file is not None}
+    return [here.parent / "crop.py", *sorted({*files, *here.glob("*.py")})]
 
 
-def _stamp(face: Annotation) -> tuple[int, int] | None:
-    """Size and time of the file that a face is read from."""
+def _stamp(face: Annotation) -> tuple[int, ...] | None:
+    """Size and times of the file that a face is read from; the second tells a copy that keeps the first."""
     if face.file is None or not face.file.is_file():
         return None
-    return face.file.stat().st_size, face.file.stat().st_mtime_ns
+    stat = face.file.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

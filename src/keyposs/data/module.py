@@ -1,5 +1,6 @@
 """The one LightningDataModule: any dataset's faces, cropped, augmented and batched."""
 
+import gc
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -14,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from keyposs.augment import Augment
 from keyposs.crop import apply, canonical_matrix, compose, invert
-from keyposs.data.boxes import Boxes
+from keyposs.data.boxes import Boxes, jittered
 from keyposs.data.cache import CachedCrops, cache_crops, canonical_crop
+from keyposs.data.packed import PackedFaces
 from keyposs.data.sampler import EvalSampler, Key, TrainSampler, rank_and_world
 from keyposs.errors import KeyposError
-from keyposs.types import Annotation, Faces
+from keyposs.types import Annotation, Faces, Matrix
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class FaceCrops(Dataset[Faces]):
         augment: what a crop with a seed goes through.
         flip: the Markup's permutation for a mirrored face.
         cache: their canonical crops, or None to read photos each time.
+        jitter: how far the box of a crop with a seed is off, as shift and scale, see `jittered`.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class FaceCrops(Dataset[Faces]):
         augment: Augment,
         flip: Sequence[int],
         cache: CachedCrops | None = None,
+        jitter: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.annotations, self.image_size, self.padding = annotations, image_size, padding
-        self.augment, self.flip, self.cache = augment, flip, cache
+        self.augment, self.flip, self.cache, self.jitter = augment, flip, cache, jitter
         self.centre = Augment(image_size)
 
     def __len__(self) -> int:
@@ -73,6 +77,7 @@ class FaceCrops(Dataset[Faces]):
             face.occluded,
             flip=self.flip,
             seed=seed or 0,
+            frame=self._jittered_frame(face, to_canonical, seed),
         )
         return Faces(
             image=torch.from_numpy(np.ascontiguousarray(crop.image.transpose(2, 0, 1))),
@@ -85,6 +90,15 @@ class FaceCrops(Dataset[Faces]):
             crop_to_image=torch.from_numpy(invert(compose(crop.matrix, to_canonical))).float(),
             name=face.name,
         )
+
+    def _jittered_frame(self, face: Annotation, to_canonical: Matrix, seed: int | None) -> Matrix | None:
+        """From the canonical crop of a face's box to that of its box with an error; None for no error."""
+        if seed is None or not any(self.jitter):
+            return None
+        # A stream of its own: with or without an error, augmentation draws the same.
+        box = jittered(face.box, *self.jitter, np.random.default_rng((seed, 1)))
+        moved = canonical_matrix(box, image_size=self.image_size, padding=self.padding)
+        return compose(moved, invert(to_canonical))
 
 
 def collate(faces: Sequence[Faces]) -> Faces:
@@ -183,7 +197,14 @@ class FaceDataModule(pl.LightningDataModule):
             raise KeyposError(f"data={self.dataset.name}", cause, "add the files of that split, or choose other data")
         frame = {"image_size": self.image_size, "padding": self.padding}
         cache = None if self.cache is None else self._open_cache(self.cache, split, **frame)
-        return FaceCrops(faces, **frame, augment=self.augment, flip=self.dataset.markup.flip, cache=cache)
+        return FaceCrops(
+            PackedFaces(faces),
+            **frame,
+            augment=self.augment,
+            flip=self.dataset.markup.flip,
+            cache=cache,
+            jitter=self.box.jitter,
+        )
 
     def _open_cache(self, folder: str | Path, split: str, **frame: Any) -> CachedCrops:
         """Rank 0 makes the cache while the others wait; on machines of their own they make it afterwards."""
@@ -224,3 +245,4 @@ class _Loader(DataLoader[Faces]):
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # workers are the parallelism; threads within them would compete
+    gc.freeze()  # collecting what the parent made would write to, and so copy, all of its pages

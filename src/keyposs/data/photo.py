@@ -1,5 +1,6 @@
 """Photos of every kind, read as RGB."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -26,8 +27,7 @@ def read_photo(path: str | Path, *, exif: bool = False) -> Photo:
     Raises:
         KeyposError: if the file is missing, cut short or no image.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # no Path here: see keyposs.data.packed
         raise KeyposError(path, "the photo is missing", "put it back, or check the data's root folder")
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
