@@ -39,14 +39,12 @@ def evaluate(
         KeyposError: if the data has neither split, or marks landmarks that have no correspondence to the checkpoint's.
     """
     start = time.perf_counter()
-    conversion = _conversion(checkpoint, datamodule)
+    module = build(config, checkpoint, datamodule)
     splits = [split for split in ("val", "test") if datamodule.annotations(split)]
     if not splits:
         raise KeyposError(f"data={datamodule.dataset.name}", "has neither val nor test faces", "check data.root")
-    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
-    if conversion is not None:
-        module.codec = Converted(module.codec, conversion)
-        facts["correspondence"] = str(conversion)
+    if isinstance(module.codec, Converted):
+        facts["correspondence"] = str(module.codec.correspondence)
     callbacks = instantiate(config.callbacks)
     metrics: DecoderMetrics = callbacks["metrics"]
     trainer = build_trainer(config, callbacks.values(), logger=False)
@@ -68,6 +66,19 @@ def evaluate(
         Console().print(report.results_table(rows))
         Console(soft_wrap=True).print(f"report: {report.write_report(run)}")
     return rows
+
+
+def build(config: DictConfig, checkpoint: Checkpoint, datamodule: FaceDataModule) -> LandmarkModule:
+    """The network with its weights, whose points are converted where the data marks others.
+
+    Raises:
+        KeyposError: if there is no such conversion, or the parts of the config do not fit each other.
+    """
+    conversion = _conversion(checkpoint, datamodule)
+    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
+    if conversion is not None:
+        module.codec = Converted(module.codec, conversion)
+    return module
 
 
 def _conversion(checkpoint: Checkpoint, datamodule: FaceDataModule) -> Correspondence | None:

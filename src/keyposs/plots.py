@@ -1,4 +1,4 @@
-"""Curves of a finished run: training, and the cumulative error distribution (CED). Figures, never pyplot."""
+"""Curves: training, the cumulative error distribution (CED), and robustness. Figures, never pyplot."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,9 @@ from matplotlib.ticker import LogLocator, ScalarFormatter
 
 Curve = Mapping[int, float]
 """A value by epoch, the first of which is 1."""
+
+Line = Mapping[float, float]
+"""A value by another."""
 
 
 def draw(figure: Figure) -> UInt8[np.ndarray, "h w 3"]:
@@ -76,6 +79,26 @@ def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> F
     right.yaxis.set_minor_locator(LogLocator(subs=()))
     for ax in (left, right):
         _finish(ax)
+    return figure
+
+
+def robustness_figure(panels: Mapping[str, Mapping[str, Mapping[str, Line]]], *, norm: str) -> Figure:
+    """NME against the error of the boxes: a row of panels for each subset, a panel for each kind of error.
+
+    Args:
+        panels: subset -> kind of error -> decoder -> NME in percent by level in percent.
+        norm: the normaliser's name, for the axis.
+    """
+    rows, columns = len(panels), max(map(len, panels.values()))
+    figure = Figure((3.4 * columns, 3.2 * rows), dpi=120, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row")
+    for axes, (subset, kinds) in zip(grid, panels.items(), strict=True):
+        for ax, (kind, decoders) in zip(axes, kinds.items(), strict=True):
+            for decoder, line in decoders.items():
+                ax.plot([*line], [*line.values()], marker="o", markersize=3, label=decoder)
+            ax.set(title=f"{subset}: {kind}", xlabel="boxes off by up to, % of their side", ylim=(0, None))
+            _finish(ax)
+        axes[0].set(ylabel=f"NME, % of {norm}")
     return figure
 
 

@@ -1,28 +1,21 @@
-"""The box that a face's crop is cut around: which one, how far it may err, and boxes from a CSV."""
+"""The box that a face's crop is cut around: which one, and how far it errs."""
 
-import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
+from keyposs.data.box_rows import Box, read_rows
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation
 
 SOURCES = ("landmarks", "dataset", "csv")
 
 MISSING = ("error", "landmarks")
-
-COLUMNS = ("file", "x0", "y0", "x1", "y1")
-"""Of a CSV of boxes."""
-
-Box = Float[np.ndarray, " 4"]
-"""x0, y0, x1, y1 in pixels of the photo."""
 
 
 class Boxes:
@@ -135,54 +128,11 @@ def jittered(box: Box, shift: float, scale: float, generator: np.random.Generato
     return box + np.concatenate([move - grow, move + grow])
 
 
-class Row(NamedTuple):
-    """A row of a CSV of boxes."""
-
-    where: str  # for errors: the CSV and the line
-    file: str
-    box: Box
-
-
-def read_rows(file: Path, setting: str) -> Iterator[Row]:
-    """Reads a CSV with the columns file, x0, y0, x1, y1, in any order and among others.
-
-    Args:
-        file: the CSV.
-        setting: that names it, like "boxes=", for errors.
-
-    Raises:
-        KeyposError: if the file is missing or no such CSV, there is no row, or a row holds no box.
-    """
-    if not file.is_file():
-        raise KeyposError(file, "the file of boxes is missing", f"check {setting}")
-    count = 0
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines, skipinitialspace=True)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                header = ",".join(COLUMNS)
-                raise KeyposError(file, f"lacks the columns {', '.join(missing)}", f"let its first line be {header}")
-            for count, row in enumerate(rows, 1):  # noqa: B007
-                where = f"{file}, line {rows.line_num}"
-                yield Row(where, row["file"] or "", _box(row, where))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise KeyposError(file, f"is no CSV in UTF-8 ({error})", "export it again as CSV, encoded in UTF-8") from error
-    if not count:
-        raise KeyposError(file, "holds no boxes", f"add a row for each face, or leave {setting} out")
-
-
-def _box(row: Mapping[str, Any], where: str) -> Box:
-    written = [row[name] for name in COLUMNS[1:]]
-    try:
-        x0, y0, x1, y1 = box = [float(value) for value in written]
-    except (TypeError, ValueError) as error:
-        raise KeyposError(where, f"a box of {written} is not four numbers", "write x0,y0,x1,y1 in pixels") from error
-    if not np.isfinite(box).all():
-        raise KeyposError(where, f"the box {box} is not finite", "mend the row or remove it")
-    if x1 <= x0 or y1 <= y0:
-        raise KeyposError(where, f"the box {box} has no area", "write two corners, x0 < x1 and y0 < y1, not a size")
-    return np.array(box)
+def erring(faces: Sequence[Annotation], shift: float, scale: float, seed: int) -> list[Annotation]:
+    """The faces with `jittered` boxes; what is drawn for a face depends on its name and the seed alone."""
+    generators = (np.random.default_rng((seed, *face.name.encode())) for face in faces)
+    boxes = (jittered(face.box, shift, scale, generator) for face, generator in zip(faces, generators, strict=True))
+    return [face._replace(box=box) for face, box in zip(faces, boxes, strict=True)]
 
 
 def _photos(faces: Sequence[Annotation]) -> list[tuple[str | None, list[int]]]:

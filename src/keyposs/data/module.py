@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from keyposs.augment import Augment
 from keyposs.crop import apply, canonical_matrix, compose, invert
-from keyposs.data.boxes import Boxes, jittered
+from keyposs.data.boxes import Boxes, erring, jittered
 from keyposs.data.cache import CachedCrops, cache_crops, canonical_crop
 from keyposs.data.packed import PackedFaces
 from keyposs.data.sampler import EvalSampler, Key, TrainSampler, rank_and_world
@@ -116,6 +116,7 @@ class FaceDataModule(pl.LightningDataModule):
         image_size: side of a crop in pixels.
         batch_size: faces in a batch, on each device.
         box: chooses the box that a face's crop is cut around; None: the tight one of its landmarks.
+        box_error: how far the boxes of val and test are off, as shift and scale, see `jittered`.
         padding: side of the cropped square over the longer side of that box.
         cache: a folder for decoded crops, or None to read photos each time.
         workers: processes that prepare batches; 0 for none.
@@ -133,6 +134,7 @@ class FaceDataModule(pl.LightningDataModule):
         image_size: int,
         batch_size: int,
         box: Boxes | None = None,
+        box_error: tuple[float, float] = (0.0, 0.0),
         padding: float = 1.25,
         cache: str | Path | None = None,
         workers: int = 2,
@@ -142,7 +144,7 @@ class FaceDataModule(pl.LightningDataModule):
         if augment.image_size != image_size:
             subject, cause = f"augment.image_size={augment.image_size}", f"is not image_size={image_size}"
             raise KeyposError(subject, cause, "set image_size alone; augment follows it")
-        self.dataset, self.augment, self.box = dataset, augment, box or Boxes()
+        self.dataset, self.augment, self.box, self.box_error = dataset, augment, box or Boxes(), box_error
         self.image_size, self.batch_size, self.padding = image_size, batch_size, padding
         self.cache, self.workers, self.seed = cache, workers, seed
         self._annotations: dict[str, list[Annotation]] = {}
@@ -157,7 +159,9 @@ class FaceDataModule(pl.LightningDataModule):
             KeyposError: if the data cannot be read or a face has no such box.
         """
         if split not in self._annotations:
-            self._annotations[split] = self.box.choose(self.dataset.annotations(split))
+            faces = self.box.choose(self.dataset.annotations(split))
+            moved = split != "train" and any(self.box_error)
+            self._annotations[split] = erring(faces, *self.box_error, self.seed) if moved else faces
             _log.info("%s %s: %d faces", self.dataset.name, split, len(self._annotations[split]))
         return self._annotations[split]
 
