@@ -13,7 +13,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from keyposs.checkpoint import Checkpoint, adopt
-from keyposs.correspondence import CORRESPONDENCES
 from keyposs.errors import KeyposError
 from keyposs.evaluate import evaluate
 from keyposs.markup import MARKUP_19, MARKUP_29, MARKUP_68, MARKUP_98, Markup
@@ -132,24 +131,6 @@ def test_data_of_another_scheme_is_read_by_correspondence(composed: Compose, sma
     by_hand = torch.cat([points[:, 0:33:2], points[:, 33:38], points[:, 42:47], points[:, 51:61], lid[:, None]], 1)
     by_hand = to_image(batch.crop_to_image, by_hand)
     assert torch.allclose(found.reshape(-1, 68, 2)[:, :38], by_hand, atol=2e-3)
-
-
-def test_points_without_source_do_not_count(composed: Compose, small: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = CORRESPONDENCES["98", "68"]
-    monkeypatch.setitem(CORRESPONDENCES, ("98", "68"), (*[()] * 17, *table[17:]))  # no jaw
-    config = composed(*READ_ONLY, "data.train=1", "data.val=0", "data.test=2", *ONE_HOT, name="evaluate")
-    (row,) = read(config, checkpoint_of(small(), MARKUP_98))
-    with (Path(config.run_dir) / "predictions.csv").open() as file:
-        predictions = list(csv.DictReader(file))
-    found = np.array([[float(face[f"{axis}{i}"]) for i in range(68) for axis in "xy"] for face in predictions])
-    found = found.reshape(-1, 68, 2)
-    assert np.isnan(found[:, :17]).all()
-    faces = {face.name: face for face in instantiate(config.data).annotations("test")}
-    keypoints = np.stack([faces[face["name"]].keypoints for face in predictions])
-    errors = np.linalg.norm(found - keypoints, axis=-1)[:, 17:].mean(-1)
-    assert row["nme"] == pytest.approx(
-        100 * np.mean(errors / np.linalg.norm(keypoints[:, 36] - keypoints[:, 45], axis=-1)), rel=1e-4
-    )
 
 
 @pytest.mark.parametrize("markup", [MARKUP_19, MARKUP_29])

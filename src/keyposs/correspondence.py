@@ -18,9 +18,9 @@ nose, eye corners and mouth corners (at the lips and jaw, part of it is that oth
 is at the inner lips (61, 63, 65, 67), which 300-W marks nearer to the middle.
 
 `68 -> 29` is that of the makers of COFW-68 (Ghiasi, Fowlkes, CVPR 2014; `Mapping68kToCofw29` of their detector
-HPM). `98 -> 29` is the one after the other. Against the mean shape of COFW's 1345 training faces (PIPNet's
-`meanface.txt`, its aspect ratio fitted) both are 1.9 apart on average; widest are the wings of the nose (68: 5.7)
-and the inner ends of the brows (98: 5.4).
+HPM). `98 -> 29` is the one after the other, but for the pupils, which both schemes mark. Against the mean shape of
+COFW's 1345 training faces (PIPNet's `meanface.txt`, its aspect ratio fitted) both are 1.9 apart on average; widest
+are the wings of the nose (68: 5.7) and the inner ends of the brows (98: 5.4).
 
 Such a gap is no error of a network: data sets define a point of one name a little differently, and where they do,
 the gap is a floor under the error of one measured on data of another scheme.
@@ -32,7 +32,7 @@ from functools import cached_property
 from math import lcm
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from keyposs.errors import KeyposError
@@ -40,7 +40,7 @@ from keyposs.markup import MARKUPS, Markup
 from keyposs.markup_entries import points_of
 
 Table = tuple[tuple[int, ...], ...]
-"""For each point of the target the points of the source that it is the mean of; none where it has none."""
+"""For each point of the target the points of the source that it is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,17 @@ class Correspondence:
     def __str__(self) -> str:
         return f"{self.source} -> {self.target}"
 
-    @property
-    def known(self) -> Bool[Tensor, " m"]:
-        """The target points that have a source."""
-        return torch.tensor([bool(sources) for sources in self.table])
-
     @cached_property
     def weights(self) -> Float[Tensor, "m k"]:
-        """Of each source point in each target point; NaN in a row without source."""
+        """Of each source point in each target point; a row sums to 1."""
         weights = torch.zeros(len(self.table), self.size, dtype=torch.float64)
         for row, sources in zip(weights, self.table, strict=True):
             for point in sources:
                 row[point] += 1 / len(sources)
-        weights[~self.known] = torch.nan
         return weights
 
     def convert(self, points: Float[Tensor, "*batch k c"]) -> Float[Tensor, "*batch m c"]:
-        """The target's points, or whatever else is linear in them; NaN where they have no source.
+        """The target's points, or whatever else is linear in them.
 
         >>> from keyposs.markup import MARKUP_68, MARKUP_98
         >>> wflw = torch.arange(98.0)[:, None].repeat(1, 2)
@@ -113,16 +107,14 @@ def correspondence(source: Markup, target: Markup) -> Correspondence:
 def compose(first: Table, second: Table) -> Table:
     """The table that goes from the source of the first to the target of the second.
 
-    >>> compose(((0, 1), (2,)), ((0, 1), ()))
-    ((0, 1, 2, 2), ())
+    >>> compose(((0, 1), (2,)), ((0, 1), (0,)))
+    ((0, 1, 2, 2), (0, 1))
     """
     return tuple(_mean_of([first[point] for point in sources]) for sources in second)
 
 
 def _mean_of(means: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     means = list(means)
-    if not all(means):
-        return ()
     weight = lcm(*(len(mean) for mean in means))
     return tuple(point for mean in means for point in mean * (weight // len(mean)))
 
@@ -156,10 +148,12 @@ _68_29 = _table(
     "7+8+9",  # chin
 )
 
+_98_29 = compose(_98_68, _68_29)
+
 CORRESPONDENCES: dict[tuple[str, str], Table] = {
     ("98", "68"): _98_68,
     ("68", "29"): _68_29,
-    ("98", "29"): compose(_98_68, _68_29),
+    ("98", "29"): (*_98_29[:16], (96,), (97,), *_98_29[18:]),
 }
 """By the names of the source and the target scheme."""
 

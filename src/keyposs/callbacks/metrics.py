@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.distributed import all_gather_object, get_world_size, is_initialized
 from torchmetrics import MeanMetric
 
-from keyposs.codecs.converted import Converted
 from keyposs.data import FaceDataModule
 from keyposs.metrics import FaceErrors, nme_per_face, to_image
 from keyposs.module import LandmarkModule, Reading
@@ -42,12 +41,12 @@ class DecoderMetrics(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, *_: Any
     ) -> None:
-        self._add(module, outputs, batch, keep=trainer.state.fn != "fit")
+        self._add(outputs, batch, keep=trainer.state.fn != "fit")
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, *_: Any
     ) -> None:
-        self._add(module, outputs, batch, keep=True)
+        self._add(outputs, batch, keep=True)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: LandmarkModule) -> None:
         self._finish(trainer, module, "val")
@@ -65,16 +64,15 @@ class DecoderMetrics(pl.Callback):
         }
         self.kept: list[tuple[Faces, dict[str, tuple[Tensor, Tensor]]]] = []
 
-    def _add(self, module: LandmarkModule, reading: Reading, batch: Faces, *, keep: bool) -> None:
+    def _add(self, reading: Reading, batch: Faces, *, keep: bool) -> None:
         if not any(batch.subsets):  # a rank for which no face is left
             return
         self.loss.update(reading.loss, len(batch.norm))
         keypoints = to_image(batch.crop_to_image, batch.keypoints)
-        visible = counted(module, batch)
         kept = {}
         for decoder, (points, _) in reading.decoded.items():
             points = to_image(batch.crop_to_image, points)
-            errors = nme_per_face(points, keypoints, visible, batch.norm)
+            errors = nme_per_face(points, keypoints, batch.visible, batch.norm)
             for subset in {subset for of_face in batch.subsets for subset in of_face}:
                 inside = [i for i, of_face in enumerate(batch.subsets) if subset in of_face]
                 self.errors[subset, decoder].update(errors[inside])
@@ -114,13 +112,6 @@ class DecoderMetrics(pl.Callback):
                 for name, subsets, norm, nme, xy in faces:
                     face = {"name": name, "split": split, "subsets": "|".join(subsets), "decoder": decoder}
                     yield face | {"norm": norm, "nme": nme, "points": xy}
-
-
-def counted(module: LandmarkModule, batch: Faces) -> Tensor:
-    """The keypoints that errors are of (b, k): those annotated that the network finds, if need be by conversion."""
-    if isinstance(module.codec, Converted):
-        return batch.visible & module.codec.correspondence.known.to(batch.visible.device)
-    return batch.visible
 
 
 def data_of(trainer: pl.Trainer) -> FaceDataModule:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from keyposs import viz
-from keyposs.callbacks.metrics import counted, data_of
+from keyposs.callbacks.metrics import data_of
 from keyposs.codecs import DistanceMap
 from keyposs.metrics import nme_per_face, to_image
 from keyposs.module import LandmarkModule, Reading
@@ -44,14 +44,13 @@ class Pictures(pl.Callback):
 
     def _draw(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces, split: str) -> None:
         points, _ = reading.decoded[self.decoder]
-        visible = counted(module, batch)
         errors = nme_per_face(
             to_image(batch.crop_to_image, points),
             to_image(batch.crop_to_image, batch.keypoints),
-            visible,
+            batch.visible,
             batch.norm,
         )
-        keypoints = batch.keypoints.masked_fill(~visible[..., None], torch.nan)  # which are not drawn
+        keypoints = batch.keypoints.masked_fill(~batch.visible[..., None], torch.nan)  # which are not drawn
         markup = data_of(trainer).dataset.markup
         images = [
             viz.overlay(picture(batch.image[i]), array(keypoints[i]), array(points[i]), markup)
