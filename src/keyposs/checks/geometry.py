@@ -39,15 +39,15 @@ def points(survey: Survey) -> Section:
     findings = []
     if far.any():
         findings.append(
-            Finding(WRONG, f"{count(far.sum(), 'face')} with points far off the photo", _name(survey, worst, far))
+            Finding(WRONG, f"{count(int(far.sum()), 'face')} with points far off the photo", _name(survey, worst, far))
         )
     if little.any():
-        text = f"{count(little.sum(), 'face')} with points a little off the photo"
+        text = f"{count(int(little.sum()), 'face')} with points a little off the photo"
         findings.append(Finding(NOTE, text, _name(survey, worst, little)))
     beyond = beyond_crop(survey)
     lost = _largest(beyond) > 0
     if lost.any():
-        text = f"{count(lost.sum(), 'face')} with points outside the crop, where none can be found"
+        text = f"{count(int(lost.sum()), 'face')} with points outside the crop, where none can be found"
         findings.append(Finding(NOTE, text, _name(survey, _largest(beyond), lost)))
     low, high = survey.boxes[:, None, :2], survey.boxes[:, None, 2:]
     out_of_box = ((survey.keypoints < low) | (survey.keypoints > high)).any(-1)
@@ -80,7 +80,7 @@ def crops(survey: Survey) -> Section:
     ratio = crop_over_norm(survey)
     good = np.isfinite(ratio)
     odd = good & (ratio > ODD_CROP * np.median(ratio[good])) if good.any() else good
-    text = f"{count(odd.sum(), 'face')} with a crop of more than {ODD_CROP:g} times the usual S/D"
+    text = f"{count(int(odd.sum()), 'face')} with a crop of more than {ODD_CROP:g} times the usual S/D"
     findings = [Finding(NOTE, text, _name(survey, ratio, odd))] if odd.any() else []
     cost = 100 / survey.image_size
 
@@ -119,7 +119,7 @@ def boxes(survey: Survey) -> Section:
     own = [face.face_box for face in survey.faces]
     overlap = np.array([np.nan if b is None else iou(b, t) for b, t in zip(own, survey.tight, strict=True)])
     low = overlap < LOW_IOU
-    text = f"{count(low.sum(), 'face')} whose own box overlaps the landmarks' by less than {LOW_IOU:g} (IoU)"
+    text = f"{count(int(low.sum()), 'face')} whose own box overlaps the landmarks' by less than {LOW_IOU:g} (IoU)"
     findings = [Finding(NOTE, text, _name(survey, -overlap, low, sign=-1))] if low.any() else []
     if survey.boxless:
         text = f"{count(len(survey.boxless), 'face')} without the box chosen"

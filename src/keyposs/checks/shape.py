@@ -45,7 +45,7 @@ def mean_shape(keypoints: Float[np.ndarray, "n k 2"]) -> Shape:
     mean = faces[np.isfinite(faces).sum(1).argmax()]
     for _ in range(ROUNDS):
         aligned, factor = align(faces, mean)
-        turn = np.nansum(factor / np.maximum(np.abs(factor), 1e-12)).conj()
+        turn = np.exp(-1j * np.angle(factor[np.isfinite(factor)])).sum()
         mean = _unit(_mean(aligned)[None] * (turn / abs(turn) if abs(turn) > 1e-9 else 1))[0]
     return Shape(mean, align(faces, mean)[0])
 
@@ -99,7 +99,8 @@ def _unit(faces: Complex[np.ndarray, "n k"]) -> Complex[np.ndarray, "n k"]:
     number = np.maximum(seen.sum(1, keepdims=True), 1)
     faces = faces - np.where(seen, faces, 0).sum(1, keepdims=True) / number
     size = np.sqrt((np.abs(np.where(seen, faces, 0)) ** 2).sum(1, keepdims=True) / number)
-    return faces / np.where(size > 0, size, np.nan)
+    with np.errstate(invalid="ignore"):
+        return faces / np.where(size > 0, size, np.nan)
 
 
 def _mean(values: Complex[np.ndarray, "n k"]) -> Complex[np.ndarray, " k"]:

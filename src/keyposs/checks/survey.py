@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import cv2
@@ -140,7 +140,7 @@ def survey(
     splits = [split for split in SPLITS for _ in faces[split]]
     views: list[View | None] = [None] * len(flat)
     if dataset.photos:
-        starts = np.cumsum([0, *(len(faces[split]) for split in SPLITS)])
+        starts = [0, *accumulate(len(faces[split]) for split in SPLITS)]
         chosen = [i for a, b in pairwise(starts) for i in spread(a, b, limit)]
         for i, view in look(flat, chosen, quiet=quiet):
             if isinstance(view, View):
@@ -180,7 +180,7 @@ def spread(start: int, stop: int, limit: int | None) -> list[int]:
     ([10, 13, 16], [0, 1], [0, 1])
     """
     many = stop - start if limit is None else min(limit, stop - start)
-    return [int(start + i * (stop - start) // many) for i in range(many)]
+    return [start + i * (stop - start) // many for i in range(many)]
 
 
 def look(
