@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,32 +11,16 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from aflw_writer import write_aflw
-from coco_writer import write_coco_json, write_coco_wholebody
-from cofw_writer import write_cofw
+from every_writer import EXTRA, WRITERS
 from keyposs.config import CONF, LISTS, cause, check_lists, check_numbers
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
 from quick import FEW_FACES, QUICK
-from writers import write_300w, write_wflw
 
 Compose = Callable[..., DictConfig]
 
 CHOICES = [(file.parent.name, file.stem) for file in sorted(CONF.glob("*/*.yaml"))]
-WRITERS = {
-    "300w": write_300w,
-    "aflw": write_aflw,
-    "coco_json": write_coco_json,
-    "coco_wholebody_face": write_coco_wholebody,
-    "cofw": write_cofw,
-    "lapa": partial(write_coco_json, size=106),
-    "wflw": write_wflw,
-}
-"""Data that has to be on disk."""
-
-EXTRA = {"coco_json": ["data.markup=68", "data.train=train.json"], "lapa": ["data.train=train.json"]}
-"""What a user has to say about his own data."""
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=["-".join(pair) for pair in CHOICES])
