@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from keyposs.checkpoint import Checkpoint, adopt, find, load, restore, save_safetensors
+from keyposs.data import Boxes
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
@@ -54,6 +55,22 @@ def test_adopt_takes_the_network_from_the_checkpoint_and_the_rest_from_the_comma
     assert config.data.test == 7
     assert instantiate(config.codec).names == ("one_hot",)
     assert instantiate(config.augment).image_size == 64
+
+
+def test_adopt_takes_the_boxes_where_the_command_leaves_them_open(stored: Path, composed: Small) -> None:
+    def adopted(checkpoint: Checkpoint, *overrides: str) -> Boxes:
+        box: Boxes = instantiate(adopt(composed(*overrides, name="evaluate"), checkpoint).datamodule).box
+        return box
+
+    saved = load(stored)
+    trained = {"_target_": "keyposs.data.Boxes", "source": "csv", "file": "b.csv", "root": "there", "jitter": [0.1, 0]}
+    ours = saved._replace(config=saved.config | {"box": trained})
+    older = saved._replace(config={key: value for key, value in saved.config.items() if key != "box"})
+    here = adopted(ours, "data=300w", "data.root=here")
+    assert (here.source, here.file, here.root, here.jitter) == ("csv", "b.csv", "here", (0.1, 0.0))
+    assert adopted(ours, "box=dataset").source == "dataset"
+    assert adopted(older).source == adopted(saved).source == "landmarks"
+    assert "box" not in adopt(composed("source=a", "checkpoint=b", name="predict"), ours)
 
 
 @pytest.mark.parametrize(("key", "value", "given"), [("heatmap_size", 4, 8), ("image_size", 256, 64)])

@@ -55,3 +55,16 @@ def test_training_curves_carry_the_logged_values():
     }
     assert right.get_lines()[0].get_marker() == "o"
     assert "box" in right.get_ylabel()
+
+
+def test_robustness_has_a_panel_for_each_kind_and_a_row_for_each_subset() -> None:
+    line = {0.0: 4.0, 10.0: 5.5}
+    panels = {"val all": {"shift": {"dark": line, "one_hot": line}, "scale": {"dark": {0.0: 4.0, 10.0: 25.0}}}}
+    figure = plots.robustness_figure(panels | {"test full": panels["val all"]}, norm="box")
+    assert [ax.get_title() for ax in figure.axes] == [
+        f"{subset}: {kind}" for subset in ("val all", "test full") for kind in ("shift", "scale")
+    ]
+    assert [len(ax.get_lines()) for ax in figure.axes] == [2, 1, 2, 1]
+    np.testing.assert_array_equal(figure.axes[0].get_lines()[1].get_xydata(), [[0, 4], [10, 5.5]])
+    assert figure.axes[2].get_ylabel() == "NME, % of box"
+    assert all(ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 25 for ax in figure.axes)  # none is cut

@@ -96,9 +96,9 @@ def robustness_figure(panels: Mapping[str, Mapping[str, Mapping[str, Line]]], *,
         for ax, (kind, decoders) in zip(axes, kinds.items(), strict=True):
             for decoder, line in decoders.items():
                 ax.plot([*line], [*line.values()], marker="o", markersize=3, label=decoder)
-            ax.set(title=f"{subset}: {kind}", xlabel="boxes off by up to, % of their side", ylim=(0, None))
+            ax.set(title=f"{subset}: {kind}", xlabel="boxes off by up to, % of their side")
             _finish(ax)
-        axes[0].set(ylabel=f"NME, % of {norm}")
+        axes[0].set(ylabel=f"NME, % of {norm}", ylim=(0, None))
     return figure
 
 

@@ -1,6 +1,8 @@
+import importlib
 import os
 import pickle
 import shutil
+import sys
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -143,3 +145,89 @@ def test_folder_that_is_a_file(root, folder):
     with pytest.raises(KeyposError, match="cannot be kept there"):
         cache_crops(folder, "test", faces(root), **FRAME)
     assert os.path.getsize(folder) == 0
+
+
+def test_a_file_of_photos_counts_and_so_does_the_code_that_reads_it(root, folder, tmp_path, monkeypatch):
+    """As in COFW: all photos lie in one file, and a function of a module of its own takes them out."""
+    stack, code = tmp_path / "photos.npy", tmp_path / "mine.py"
+    np.save(stack, np.zeros((5, 120, 150, 3), np.uint8))
+    code.write_text("import numpy as np\ndef take(file, index):\n    return np.load(file)[index]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    take = importlib.import_module("mine").take
+    listed = [face._replace(file=stack, read=partial(take, stack, i)) for i, face in enumerate(faces(root))]
+    assert cache_crops(folder, "test", listed, **FRAME)(0).max() == 0
+    np.save(stack, np.full((5, 120, 150, 3), 9, np.uint8))
+    assert cache_crops(folder, "test", listed, **FRAME)(0).max() == 9
+    before = set(folder.iterdir())
+    code.write_text(code.read_text() + "# another way\n")
+    assert cache_crops(folder, "test", listed, **FRAME).path not in before
+
+
+def test_a_photo_replaced_by_one_of_the_same_size_and_time_is_not_served_stale(root, folder):
+    path = root / "lfpw/testset/image_0001.png"
+    old, stat = cache_crops(folder, "test", faces(root), **FRAME), path.stat()
+    other = path.with_name("other")
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1
+    other.write_bytes(content)
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    shutil.move(other, path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert cache._digest(faces(root), 32, 1.25) not in old.path.name
+
+
+@pytest.mark.parametrize("library", ["cv2", "np", "PIL"])
+def test_another_version_of_a_library_is_another_cache(root, monkeypatch, library):
+    before = cache._digest(faces(root), 32, 1.25)
+    monkeypatch.setattr(getattr(cache, library), "__version__", "0.0")
+    assert cache._digest(faces(root), 32, 1.25) != before
+
+
+def test_folders_behind_symbolic_links(root, folder, tmp_path):
+    (tmp_path / "real").mkdir()
+    folder.symlink_to(tmp_path / "real")
+    (tmp_path / "linked").symlink_to(root)
+    crops = cache_crops(folder, "test", faces(tmp_path / "linked"), **FRAME)
+    np.testing.assert_array_equal(crops(2), canonical_crop(faces(root)[2], **FRAME))
+    assert crops.path.name in os.listdir(tmp_path / "real")
+
+
+def test_a_link_that_leads_elsewhere_now_is_not_served_stale(root, folder, tmp_path):
+    other = tmp_path / "other"
+    write_300w(other, {"lfpw/testset": 5})
+    for path in other.rglob("*.png"):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    cache_crops(folder, "test", faces(link), **FRAME)
+    link.unlink()
+    link.symlink_to(other)
+    crops = cache_crops(folder, "test", faces(link), **FRAME)
+    np.testing.assert_array_equal(crops(0), canonical_crop(faces(other)[0], **FRAME))
+
+
+def test_a_read_only_folder_serves_what_it_holds_and_refuses_the_rest(root, folder, monkeypatch):
+    cache_crops(folder, "test", faces(root), **FRAME)
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(cache, "atomic", refuse)
+    np.testing.assert_array_equal(
+        cache_crops(folder, "test", faces(root), **FRAME)(1), canonical_crop(faces(root)[1], **FRAME)
+    )
+    with pytest.raises(KeyposError, match=r"Permission denied.*datamodule\.cache to another folder"):
+        cache_crops(folder, "test", faces(root)[1:], **FRAME)
+
+
+@pytest.mark.parametrize("kept", [None, 1000])
+def test_a_cache_that_is_taken_away_while_in_use(root, folder, kept):
+    crops = cache_crops(folder, "test", faces(root), **FRAME)
+    np.testing.assert_array_equal(crops(-1), crops(4))
+    if kept is None:
+        crops.path.unlink()
+    else:
+        os.truncate(crops.path, kept)
+    with pytest.raises(KeyposError, match=r"\.crops: the crop cache was removed or cut while in use"):
+        crops(3)

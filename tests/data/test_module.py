@@ -8,8 +8,9 @@ import pytorch_lightning as pl
 import torch
 
 from keyposs.augment import Augment
-from keyposs.crop import apply
-from keyposs.data import FaceDataModule, Ibug300W, Wflw, module
+from keyposs.crop import apply, crop_matrix, invert
+from keyposs.data import Boxes, FaceDataModule, Ibug300W, Wflw, module
+from keyposs.data.boxes import jittered
 from keyposs.data.module import collate
 from keyposs.errors import KeyposError
 from writers import centroid, draw_dots, write_300w, write_points, write_wflw
@@ -250,3 +251,70 @@ def test_ranks_wait_for_the_cache(root, tmp_path, monkeypatch):
         events.clear()
         make(root, cache=tmp_path).setup("test")
         assert events == order
+
+
+def train_faces(data, epoch=0):
+    data.setup("fit")
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return {name: faces for faces in loader for name, *faces in zip(faces.name, *faces[:-1], strict=True)}
+
+
+def test_a_jittered_crop_is_that_of_the_jittered_box(root):
+    """One warp out of the crop of the exact box does what two would: jitter the box, then cut and augment."""
+    data = make(root, box=Boxes(jitter=[0.3, 0.2]))
+    data.setup("fit")
+    faces = data._faces["train"]
+    for index, seed in ((0, 1), (3, 77), (3, 78)):
+        face = data.annotations("train")[index]
+        moved = face._replace(box=jittered(face.box, 0.3, 0.2, np.random.default_rng((seed, 1))))
+        alone = module.FaceCrops([moved], image_size=SIZE, padding=1.25, augment=data.augment, flip=faces.flip)
+        one, two = faces[index, seed], alone[0, seed]
+        np.testing.assert_allclose(one.keypoints, two.keypoints, atol=1e-4)
+        np.testing.assert_allclose(one.crop_to_image, two.crop_to_image, atol=1e-4)
+        assert torch.equal(one.box, torch.from_numpy(face.box).float())
+        exact = make(root)
+        exact.setup("fit")
+        assert (one.keypoints - exact._faces["train"][index, seed].keypoints).abs().max() > 0.1
+
+
+def test_jitter_is_of_training_alone_and_new_in_each_epoch(root):
+    exact, off = make(root), make(root, box=Boxes(jitter=0.2))
+    first, second = (train_faces(off, epoch) for epoch in (0, 1))
+    assert not any(torch.equal(first[name][1], second[name][1]) for name in first.keys() & second.keys())
+    again = train_faces(make(root, box=Boxes(jitter=0.2), workers=2))
+    assert all(same(first[name], again[name]) for name in first)
+    for data in (exact, off):
+        data.setup("validate")
+    for a, b in zip(exact.val_dataloader(), off.val_dataloader(), strict=True):
+        assert same(a, b)
+    plain = train_faces(make(root, box=Boxes(jitter=0)))
+    assert all(same(faces, plain[name]) for name, faces in train_faces(exact).items())
+
+
+def test_everything_follows_the_chosen_box(tmp_path):
+    write_wflw(tmp_path)
+    tight, own = make(tmp_path, data=Wflw), make(tmp_path, data=Wflw, box=Boxes("dataset"), cache=tmp_path / "crops")
+    for data in (tight, own):
+        data.setup("test")
+    for a, b in zip(tight.test_dataloader(), own.test_dataloader(), strict=True):
+        assert torch.equal(a.norm, b.norm)
+        assert b.box.tolist() == [[0, 0, 150, 120]] * 4
+        matrix = crop_matrix(np.array([0.0, 0, 150, 120]), size=SIZE, padding=1.25)
+        np.testing.assert_allclose(b.crop_to_image[0], invert(matrix), atol=1e-4)
+        assert not torch.equal(a.crop_to_image, b.crop_to_image)
+    tight_again = make(tmp_path, data=Wflw, cache=tmp_path / "crops")  # beside the cache of the other boxes
+    tight_again.setup("test")
+    assert same(next(iter(tight.test_dataloader())), next(iter(tight_again.test_dataloader())))
+
+
+def test_evaluation_boxes_that_err(root):
+    exact, off = make(root), make(root, box_error=(0.2, 0.1), seed=4)
+    for split in ("val", "test"):
+        for a, b in zip(exact.annotations(split), off.annotations(split), strict=True):
+            side = (a.box[2:] - a.box[:2]).max()
+            assert 0 < np.abs(a.box - b.box).max() <= (0.2 + 0.05) * side
+            assert a.norm == b.norm
+    assert all(
+        (a.box == b.box).all() for a, b in zip(exact.annotations("train"), off.annotations("train"), strict=True)
+    )

@@ -134,7 +134,7 @@ class FaceDataModule(pl.LightningDataModule):
         image_size: int,
         batch_size: int,
         box: Boxes | None = None,
-        box_error: tuple[float, float] = (0.0, 0.0),
+        box_error: Sequence[float | int] = (0, 0),
         padding: float = 1.25,
         cache: str | Path | None = None,
         workers: int = 2,
