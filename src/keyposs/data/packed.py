@@ -26,6 +26,11 @@ class PackedFaces(Sequence[Annotation]):
         self._ends = np.array([0, *accumulate(map(len, packed))], dtype=np.int64)
         self._bytes = np.frombuffer(b"".join(packed), dtype=np.uint8)
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the buffer."""
+        return len(self._bytes)
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 
