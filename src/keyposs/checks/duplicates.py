@@ -1,8 +1,9 @@
 """Faces that are the same picture, found by pixels: whatever their file, size, compression or exact box.
 
 Three looks, each at fewer pairs. The first compares each face with each other at 16 x 16, so blurred that boxes need
-not agree. The second takes light away and finds where and how large one picture lies in the other, at 64 x 64. The third
-lays them exactly over each other (ECC, Evangelidis and Psarakis 2008), and compares the details that tell faces apart.
+not agree. The second takes light away and finds where and how large one picture lies in the other, at 64 x 64. The
+third lays them exactly over each other (ECC, Evangelidis and Psarakis 2008), and compares the details that tell faces
+apart.
 """
 
 from collections.abc import Iterator, Sequence

@@ -87,7 +87,7 @@ def _find(survey: Survey, name: str) -> int:
 def norms(survey: Survey) -> Section:
     """Normalisers that are zero, missing or next to nothing."""
     side = (survey.tight[:, 2:] - survey.tight[:, :2]).max(1, initial=0)
-    bad = ~(survey.norms > SMALL_NORM * side)
+    bad = ~((survey.norms > SMALL_NORM * side) & np.isfinite(survey.norms))
     named = [
         f"{name}: {norm:.3g} px"
         for name, norm in zip(survey.name_of(np.flatnonzero(bad)), survey.norms[bad], strict=True)

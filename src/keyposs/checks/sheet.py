@@ -14,7 +14,7 @@ from keyposs import viz
 from keyposs.checks.duplicates import Pair
 from keyposs.checks.geometry import crop_over_norm, outside_photo
 from keyposs.checks.shape import Shape, Symmetry, deviations
-from keyposs.checks.survey import Survey, tight_box
+from keyposs.checks.survey import Survey, near, tight_box
 from keyposs.crop import apply, crop_matrix, warp
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup
@@ -81,13 +81,16 @@ def tiles(survey: Survey, chosen: Sequence[tuple[int, str]]) -> list[Tile]:
 def tile(survey: Survey, index: int) -> UInt8[np.ndarray, "h w 3"]:
     """A face with its landmarks, its contours and its box; a landmark pales where it is occluded."""
     face, size = survey.faces[index], viz.SMALLEST
+    photo = face.read()
     tight = tight_box(face)
     frame = np.concatenate([np.minimum(face.box, tight)[:2], np.maximum(face.box, tight)[2:]])
+    frame = near(frame, photo)
     frame[2:] = np.maximum(frame[2:], frame[:2] + 1)
     matrix = crop_matrix(frame, size=size, padding=AROUND)
     points = apply(matrix, np.where(face.visible[:, None], face.keypoints, np.nan))
-    picture = warp(face.read(), matrix, size)
-    (x0, y0), (x1, y1) = np.rint(apply(matrix, face.box.reshape(2, 2))).astype(int)
+    picture = warp(photo, matrix, size)
+    corners = apply(matrix, face.box.reshape(2, 2))
+    (x0, y0), (x1, y1) = np.rint(np.clip(corners, -size, 2 * size)).astype(int)
     cv2.rectangle(picture, (int(x0), int(y0)), (int(x1), int(y1)), BOX, 2, cv2.LINE_AA)
     scores = np.where(face.occluded, 0.3, 1.0)
     return cv2.resize(

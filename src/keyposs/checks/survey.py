@@ -209,7 +209,14 @@ def view(photo: Photo, box: Float[np.ndarray, " 4"]) -> View:
     height, width = photo.shape[:2]
     sample = photo[:: max(height // 128, 1), :: max(width // 128, 1)].astype(np.int16)
     grey = bool(np.ptp(sample, axis=2).max() < _GREY)
+    box = near(box, photo)
     thumb = np.zeros((THUMB, THUMB), np.uint8)
     if (box[2:] - box[:2]).max() > 0:
         thumb = cv2.cvtColor(warp(photo, crop_matrix(box, size=THUMB, padding=1), THUMB), cv2.COLOR_RGB2GRAY)
     return View((width, height), grey, thumb)
+
+
+def near(box: Float[np.ndarray, " 4"], photo: Photo) -> Float[np.ndarray, " 4"]:
+    """The box, cut off where it is farther from the photo than the photo is large: a point astray makes it endless."""
+    size = np.array(photo.shape[1::-1], dtype=float)
+    return np.clip(box, np.tile(-size, 2), np.tile(2 * size, 2))
