@@ -1,4 +1,5 @@
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +117,21 @@ def test_nothing_that_stands_in_the_data_is_an_exception(faces: list[Annotation]
     tiles = sheet.tiles(seen, sheet.choose(seen, shape, pairs, 2))
     assert len(tiles) == min(2, len(faces))
     assert page.plain(sections)
+
+
+@pytest.mark.parametrize(("file", "level"), [(Path("a.jpg"), WRONG), (None, NOTE)])
+def test_painted_faces_are_different_by_construction(file: Path | None, level: str) -> None:
+    twin = annotation(CORNERS, file=file)
+    seen = surveyed(twin, twin._replace(name="again", photo="again"), splits=("train", "test"))
+    (finding,) = likeness.duplicates(seen, likeness.pairs_of(seen)).findings
+    assert (finding.level, finding.items) == (level, ("face (train) = again (test): 1.00",))
+
+
+def test_faces_of_one_photo_on_both_sides() -> None:
+    seen = surveyed(annotation(CORNERS), annotation(CORNERS + 20, name="beside"), splits=("train", "test"))
+    (finding,) = likeness.duplicates(seen, likeness.pairs_of(seen)).findings
+    assert (finding.level, finding.items) == (NOTE, ("photo",))
+    assert finding.text == "1 photo with faces both in train or val and in test"
 
 
 def test_without_views_nothing_is_drawn() -> None:

@@ -47,9 +47,10 @@ def duplicates(survey: Survey, pairs: Sequence[Pair]) -> Section:
         likeness, mirrored = max(best[i].likeness for i in group), any(best[i].mirrored for i in group)
         return f"{names}: {likeness:.2f}{', mirrored' if mirrored else ''}"
 
+    painted = all(face.file is None for face in survey.faces)  # different by construction, however alike
     findings = [
         Finding(
-            WRONG if where.endswith("and test") else NOTE,
+            WRONG if where.endswith("and test") and not painted else NOTE,
             f"{count(len(of), 'picture')} more than once {where}",
             tuple(map(name, of)),
         )
