@@ -22,6 +22,7 @@ from keyposs.config import command
 from keyposs.data.dataset import check_choice
 from keyposs.errors import KeyposError
 from keyposs.files import write_json, write_text
+from keyposs.pictures import readable
 
 CHECKS = ("files", "counts", "norms", "points", "duplicates", "flip", "crops", "boxes", "photos")
 """In the order of the report."""
@@ -40,12 +41,7 @@ def check(config: DictConfig) -> list[Section]:
         KeyposError: if a setting is bad, or the folder is not the dataset's.
     """
     start = time.perf_counter()
-    for name in config.ignore:
-        check_choice("ignore", name, CHECKS)
-    for setting in ("faces", "limit"):
-        value = config[setting]
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise KeyposError(f"{setting}={value}", "is not a whole number of at least 1", "give such a number")
+    check_settings(config)
     frame = {"padding": config.padding, "image_size": config.image_size}
     seen = survey(instantiate(config.data), instantiate(config.box), **frame, limit=config.limit)
     shape, pairs = mean_shape(seen.keypoints), likeness.pairs_of(seen)
@@ -53,17 +49,34 @@ def check(config: DictConfig) -> list[Section]:
     sections = [excuse(section, config.ignore) for section in run_checks(seen, shape, mirror, pairs)]
     tiles = sheet.tiles(seen, sheet.choose(seen, shape, pairs, config.faces))
     mean, run = sheet.mean_figure(seen.markup, shape, mirror), Path(config.run_dir)
-    facts = [
-        f"data: {OmegaConf.to_container(config.data, resolve=True)}",
-        f"box: {OmegaConf.to_container(config.box, resolve=True)}",
-        *([f"limit: {config.limit} photos of each split"] if config.limit else []),
-        *([f"ignored, notes only: {', '.join(config.ignore)}"] if config.ignore else []),
-    ]
+    facts = list(map(readable, settings(config)))
     write_text(run / "check.html", page.html(f"Check of {seen.name}", facts, sections, tiles, mean))
     viz.save(run / "check.png", sheet.contact_sheet(tiles, mean))
     write_json(run / "check.json", {"data": seen.name, "facts": facts, "checks": page.plain(sections)})
     say(sections, f"{count(len(seen.faces), 'face')} in {time.perf_counter() - start:.1f} s", run / "check.html")
     return sections
+
+
+def check_settings(config: DictConfig) -> None:
+    """Refuses a setting that makes no sense.
+
+    Raises:
+        KeyposError: naming it.
+    """
+    for name in config.ignore:
+        check_choice("ignore", name, CHECKS)
+    for setting, value in (("faces", config.faces), ("limit", 1 if config.limit is None else config.limit)):
+        if not isinstance(value, int) or value < 1:
+            raise KeyposError(f"{setting}={value}", "is not a whole number of at least 1", "give such a number")
+
+
+def settings(config: DictConfig) -> list[str]:
+    """What was checked, a line each."""
+    return [
+        *(f"{name}: {OmegaConf.to_container(config[name], resolve=True)}" for name in ("data", "box")),
+        *([f"limit: {config.limit} photos of each split"] if config.limit else []),
+        *([f"ignored, notes only: {', '.join(config.ignore)}"] if config.ignore else []),
+    ]
 
 
 def run_checks(seen: Survey, shape: Shape, mirror: Symmetry, pairs: Sequence[Pair]) -> list[Section]:

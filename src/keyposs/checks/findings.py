@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
+from keyposs.pictures import readable
+
 WRONG, NOTE = "wrong", "note"
 
 
@@ -39,10 +41,11 @@ class Section(NamedTuple):
 
 
 def excuse(section: Section, ignore: Sequence[str]) -> Section:
-    """The section, with its findings as notes where the user ignores that check."""
-    if section.check not in ignore:
-        return section
-    return section._replace(findings=[finding._replace(level=NOTE) for finding in section.findings])
+    """The section with names that any file can hold, and with notes alone where the user ignores that check."""
+    findings = [finding._replace(items=tuple(map(readable, finding.items))) for finding in section.findings]
+    if section.check in ignore:
+        findings = [finding._replace(level=NOTE) for finding in findings]
+    return section._replace(findings=findings)
 
 
 def row(measure: str, masks: Sequence[Bool[np.ndarray, " n"]], of: Callable[..., str]) -> tuple[str, ...]:

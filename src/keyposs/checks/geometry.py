@@ -36,19 +36,18 @@ def points(survey: Survey) -> Section:
     off = outside_photo(survey)
     worst = _largest(off)
     far, little = worst > FAR, (worst > 0) & (worst <= FAR)
-    findings = []
-    if far.any():
-        findings.append(
-            Finding(WRONG, f"{count(int(far.sum()), 'face')} with points far off the photo", _name(survey, worst, far))
-        )
-    if little.any():
-        text = f"{count(int(little.sum()), 'face')} with points a little off the photo"
-        findings.append(Finding(NOTE, text, _name(survey, worst, little)))
     beyond = beyond_crop(survey)
-    lost = _largest(beyond) > 0
-    if lost.any():
-        text = f"{count(int(lost.sum()), 'face')} with points outside the crop, where none can be found"
-        findings.append(Finding(NOTE, text, _name(survey, _largest(beyond), lost)))
+    cut = _largest(beyond)
+    found = (
+        (WRONG, "far off the photo", worst, far),
+        (NOTE, "a little off the photo", worst, little),
+        (NOTE, "outside the crop, where none can be found", cut, cut > 0),
+    )
+    findings = [
+        Finding(level, f"{count(int(mask.sum()), 'face')} with points {where}", _name(survey, values, mask))
+        for level, where, values, mask in found
+        if mask.any()
+    ]
     low, high = survey.boxes[:, None, :2], survey.boxes[:, None, 2:]
     out_of_box = ((survey.keypoints < low) | (survey.keypoints > high)).any(-1)
     known = np.isfinite(survey.keypoints[..., 0])

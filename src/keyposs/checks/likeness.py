@@ -88,24 +88,12 @@ def _where(splits: set[str]) -> str:
 def flip(survey: Survey, shape: Shape, mirror: Symmetry) -> Section:
     """Whether the mean shape is its own mirror image under the markup's flip, with left on the left; odd faces."""
     names, number = survey.markup.names, len(survey.faces)
-    residual = np.nan_to_num(mirror.residual)
-    wrong = np.flatnonzero(np.nan_to_num(mirror.sure) > ASYMMETRY)
-    findings = []
-    if number and number < FEWEST:
-        findings.append(Finding(NOTE, f"{count(number, 'face')}: too few to judge the symmetry of their mean"))
-    elif len(wrong):
-        order = wrong[np.argsort(-residual[wrong])]
-        items = tuple(f"{i} {names[i]} (mirrors {survey.markup.flip[i]}): {100 * residual[i]:.1f} %" for i in order)
-        text = f"{count(len(wrong), 'point')} of the mean shape not where the mirrored partner is"
-        findings.append(Finding(WRONG, text, items))
-    swapped = sides(survey.markup, shape) if number >= FEWEST else []
-    if swapped:
-        findings.append(Finding(WRONG, "left and right are exchanged", tuple(swapped)))
-    far, worst = np.nan_to_num(deviations(shape)), int(residual.argmax())
-    unlike = [i for i in np.argsort(-far, kind="stable") if far[i] > UNLIKE] if number >= FEWEST else []
-    if unlike:
-        text = f"{count(len(unlike), 'face')} unlike the mean shape: points in another order, or astray"
-        findings.append(Finding(NOTE, text, tuple(f"{survey.faces[i].name}: {far[i]:.2f}" for i in unlike)))
+    residual, far = np.nan_to_num(mirror.residual), np.nan_to_num(deviations(shape))
+    worst = int(residual.argmax())
+    findings = _uneven(survey.markup, mirror) + _exchanged(survey.markup, shape) + _unlike(survey, far)
+    if number < FEWEST:
+        text = f"{count(number, 'face')}: too few to judge the symmetry of their mean"
+        findings = [Finding(NOTE, text)] if number else []
     return Section(
         "flip",
         "Mean shape and flip symmetry",
@@ -121,6 +109,25 @@ def flip(survey: Survey, shape: Shape, mirror: Symmetry) -> Section:
         ],
         findings,
     )
+
+
+def _uneven(markup: Markup, mirror: Symmetry) -> list[Finding]:
+    wrong = np.flatnonzero(np.nan_to_num(mirror.sure) > ASYMMETRY)
+    order = wrong[np.argsort(-mirror.residual[wrong])]
+    items = [f"{i} {markup.names[i]} (mirrors {markup.flip[i]}): {100 * mirror.residual[i]:.1f} %" for i in order]
+    text = f"{count(len(wrong), 'point')} of the mean shape not where the mirrored partner is"
+    return [Finding(WRONG, text, tuple(items))] if items else []
+
+
+def _exchanged(markup: Markup, shape: Shape) -> list[Finding]:
+    items = tuple(sides(markup, shape))
+    return [Finding(WRONG, "left and right are exchanged", items)] if items else []
+
+
+def _unlike(survey: Survey, far: Float[np.ndarray, " n"]) -> list[Finding]:
+    items = [f"{survey.faces[i].name}: {far[i]:.2f}" for i in np.argsort(-far, kind="stable") if far[i] > UNLIKE]
+    text = f"{count(len(items), 'face')} unlike the mean shape: points in another order, or astray"
+    return [Finding(NOTE, text, tuple(items))] if items else []
 
 
 def _two(values: Float[np.ndarray, " n"]) -> str:

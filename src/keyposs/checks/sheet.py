@@ -18,6 +18,7 @@ from keyposs.checks.survey import Survey, near, tight_box
 from keyposs.crop import apply, crop_matrix, warp
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup
+from keyposs.pictures import readable
 from keyposs.plots import draw
 
 COLUMNS = 8
@@ -56,7 +57,7 @@ def choose(survey: Survey, shape: Shape, pairs: Sequence[Pair], number: int) -> 
         worst = [i for i in np.argsort(-values, kind="stable") if seen[i] and i not in chosen and values[i] != 0]
         chosen |= {int(i): why.format(abs(values[i])) for i in worst[:portion] if np.isfinite(values[i])}
     rest = [i for i in np.flatnonzero(seen) if i not in chosen]
-    rest.sort(key=lambda i: hashlib.sha256(survey.faces[i].name.encode()).digest())
+    rest.sort(key=lambda i: hashlib.sha256(survey.faces[i].name.encode(errors="surrogateescape")).digest())
     chosen |= {int(i): survey.splits[i] for i in rest}
     return list(chosen.items())[:number]
 
@@ -70,7 +71,7 @@ def tiles(survey: Survey, chosen: Sequence[tuple[int, str]]) -> list[Tile]:
 
     def attempt(choice: tuple[int, str]) -> Tile | None:
         try:
-            return Tile(tile(survey, choice[0]), survey.faces[choice[0]].name, choice[1])
+            return Tile(tile(survey, choice[0]), readable(survey.faces[choice[0]].name), choice[1])
         except KeyposError:
             return None
 
