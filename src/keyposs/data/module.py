@@ -80,7 +80,7 @@ class FaceCrops(Dataset[Faces]):
             frame=self._jittered_frame(face, to_canonical, seed),
         )
         return Faces(
-            image=torch.from_numpy(np.ascontiguousarray(crop.image.transpose(2, 0, 1))),
+            image=torch.from_numpy(np.stack(cv2.split(crop.image))),
             keypoints=torch.from_numpy(crop.keypoints).float(),
             visible=torch.from_numpy(crop.visible),
             occluded=torch.from_numpy(crop.occluded),

@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import accumulate
+from io import BytesIO
 
 import numpy as np
 
@@ -22,9 +22,11 @@ class PackedFaces(Sequence[Annotation]):
     """
 
     def __init__(self, faces: Iterable[Annotation]) -> None:
-        packed = [pickle.dumps(_without_paths(face), pickle.HIGHEST_PROTOCOL) for face in faces]
-        self._ends = np.array([0, *accumulate(map(len, packed))], dtype=np.int64)
-        self._bytes = np.frombuffer(b"".join(packed), dtype=np.uint8)
+        buffer, ends = BytesIO(), [0]
+        for face in faces:
+            buffer.write(pickle.dumps(_without_paths(face), pickle.HIGHEST_PROTOCOL))
+            ends.append(buffer.tell())
+        self._ends, self._bytes = np.array(ends), np.frombuffer(buffer.getbuffer(), dtype=np.uint8)
 
     @property
     def nbytes(self) -> int:
