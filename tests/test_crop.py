@@ -79,3 +79,11 @@ def test_outside_of_the_photo_is_black(scale):
     assert crop[:28].max() == crop[:, :28].max() == crop[bottom + 2 :].max() == crop[:, right + 2 :].max() == 0
     nowhere = warp(photo, np.array([[scale, 0, 1000], [0, scale, -1000]]), 40)
     assert nowhere.max() == 0
+
+
+def test_a_crop_far_larger_than_its_photo():
+    """A landmark astray by a million pixels makes such a box; the photo is then less than a pixel."""
+    photo = np.full((50, 60, 3), 200, np.uint8)
+    crop = warp(photo, crop_matrix(np.array([0.0, 0, 1e6, 1e6]), size=64, padding=1.25), 64)
+    assert crop.shape == (64, 64, 3)
+    assert crop.astype(bool).sum() <= 4 * 3

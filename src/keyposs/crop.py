@@ -89,7 +89,7 @@ def warp(photo: Photo, matrix: Matrix, size: int) -> UInt8[np.ndarray, "{size} {
     Where the crop is smaller than half the photo's scale, whole blocks of pixels are averaged first, so that
     a large photo does not alias.
     """
-    shrink = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    shrink = int(min(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))), max(photo.shape[:2])))
     if shrink >= 2:
         photo, matrix = _average(photo, matrix, size, shrink)
     return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)

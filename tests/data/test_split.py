@@ -8,7 +8,7 @@ from keyposs.types import Annotation
 
 def face(photo, number):
     points, seen = np.zeros((2, 2)), np.ones(2, bool)
-    return Annotation(f"{photo}_{number}", photo, ("all",), points, seen, ~seen, np.ones(4), 1.0, np.zeros)
+    return Annotation(f"{photo}_{number}", photo, None, ("all",), points, seen, ~seen, np.ones(4), None, 1.0, np.zeros)
 
 
 photos = st.tuples(st.sampled_from(["a", "b/c", "b/d"]), st.integers(0, 60)).map(lambda t: f"{t[0]}/{t[1]}")

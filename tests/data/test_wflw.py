@@ -237,7 +237,7 @@ def test_root_may_be_a_link_with_spaces_and_accents(tmp_path):
     root = tmp_path / "Gesichter für ü 顔"
     root.symlink_to(tmp_path / "disk", target_is_directory=True)
     face = Wflw(root).annotations("test")[0]
-    assert face.name == "0--Event/日本 é 0.png#1"
+    assert face.name == "test/0--Event/日本 é 0.png#1"
     assert face.read().any()
 
 

@@ -77,7 +77,7 @@ def write_wflw(root: Path, *, train: int = 12, test: int = 4) -> dict[str, np.nd
         lines = []
         for i in range(count):
             photo = f"{i % 2}--Event/{split} {i // 2}.png"  # its name holds a space
-            points = faces[f"{photo}#{i + 1}"] = draw_points(rng, 98)
+            points = faces[f"{split}/{photo}#{i + 1}"] = draw_points(rng, 98)
             box = [0, 0, *SHAPE[::-1]]
             flags = [i >> bit & 1 for bit in range(6)]
             lines.append(" ".join(map(str, [*points.ravel().round(6), *box, *flags, photo])))

@@ -130,7 +130,7 @@ def jittered(box: Box, shift: float, scale: float, generator: np.random.Generato
 
 def erring(faces: Sequence[Annotation], shift: float, scale: float, seed: int) -> list[Annotation]:
     """The faces with `jittered` boxes; what is drawn for a face depends on its name and the seed alone."""
-    generators = (np.random.default_rng((seed, *face.name.encode())) for face in faces)
+    generators = (np.random.default_rng((seed, *face.name.encode(errors="surrogateescape"))) for face in faces)
     boxes = (jittered(face.box, shift, scale, generator) for face, generator in zip(faces, generators, strict=True))
     return [face._replace(box=box) for face, box in zip(faces, boxes, strict=True)]
 

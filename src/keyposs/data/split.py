@@ -33,4 +33,4 @@ def hold_out(annotations: Sequence[Annotation], fraction: float = 0.1) -> tuple[
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()

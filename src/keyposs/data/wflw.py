@@ -47,10 +47,10 @@ class Wflw(FaceDataset):
             return []
         faces, errors = read_list(path, rect_attr=path.parent.name == _RECT_ATTR)
         if split == "train":
-            return [*(partial(self._face, face, ("all",)) for face in faces), *_failing(errors)]
+            return [*(partial(self._face, split, face, ("all",)) for face in faces), *_failing(errors)]
         named, strangers = match(faces, self._folder(_POINTS))
         subsets = (_subsets(face.attributes, named.get(face.number, ())) for face in faces)
-        return [*map(partial(partial, self._face), faces, subsets), *_failing(errors + strangers)]
+        return [*map(partial(partial, self._face, split), faces, subsets), *_failing(errors + strangers)]
 
     def _lists(self) -> dict[str, Path]:
         rect_attr, points = self._folder(_RECT_ATTR), self._folder(_POINTS)
@@ -65,11 +65,11 @@ class Wflw(FaceDataset):
     def _folder(self, name: str) -> Path:
         return self.root / name if (self.root / name).is_dir() else self.root / "WFLW_annotations" / name
 
-    def _face(self, face: Face, subsets: tuple[str, ...]) -> Annotation:
+    def _face(self, split: str, face: Face, subsets: tuple[str, ...]) -> Annotation:
         return self.describe(
             face.source,
             face.keypoints,
-            name=f"{face.photo}#{face.number}",
+            name=f"{split}/{face.photo}#{face.number}",
             photo=face.photo,
             file=self.root / "WFLW_images" / face.photo,
             subsets=subsets,
