@@ -17,7 +17,7 @@ from keyposs import check as command
 from keyposs.check import CHECKS, check
 from keyposs.checks.findings import NOTE, WRONG, Section
 from keyposs.data import Ibug300W, Synthetic
-from keyposs.data.pts import read_points
+from keyposs.data.formats.pts import read_points
 from keyposs.errors import KeyposError
 from writers import write_points, write_wflw
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 
 from keyposs import viz
 from keyposs.crop import canonical_matrix, canonical_size, invert, warp
-from keyposs.data.box_rows import read_rows
+from keyposs.data.formats.boxes_csv import read_rows
 from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup

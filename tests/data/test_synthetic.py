@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from keyposs.data.render_scene import SIZE
+from keyposs.data.rendering.scene import SIZE
 from keyposs.data.synthetic import Synthetic
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68

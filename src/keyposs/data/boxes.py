@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from keyposs.data.box_rows import Box, read_rows
+from keyposs.data.formats.boxes_csv import Box, read_rows
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation
 

@@ -145,7 +145,7 @@ def _code(faces: Sequence[Annotation]) -> list[Path]:
         return [here.parent / "crop.py", here / "photo.py"]
     modules = (sys.modules.get(name) for name in {read.__module__ for read in reads})
     files = {Path(file) for file in (getattr(module, "__file__", None) for module in modules) if file is not None}
-    return [here.parent / "crop.py", *sorted({*files, *here.glob("*.py")})]
+    return [here.parent / "crop.py", *sorted({*files, *here.rglob("*.py")})]
 
 
 def _stamp(face: Annotation) -> tuple[int, ...] | None:

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from keyposs.data.coco import Coco, Record
 from keyposs.data.dataset import SKIP, FaceDataset, Source
+from keyposs.data.formats.coco import Coco, Record
 from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from keyposs.data.coco import Coco, Record, read_coco
 from keyposs.data.coco_faces import CocoFaces
 from keyposs.data.dataset import Source
+from keyposs.data.formats.coco import Coco, Record, read_coco
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup, markup_of
 

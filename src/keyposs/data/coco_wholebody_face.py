@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from keyposs.data.coco import Record, read_coco
 from keyposs.data.coco_faces import CocoFaces, find_photo
 from keyposs.data.dataset import Source
+from keyposs.data.formats.coco import Record, read_coco
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 

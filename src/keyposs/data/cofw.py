@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from keyposs.data.cofw_file import Column, read_columns, read_image
 from keyposs.data.dataset import SKIP, FaceDataset, Source
+from keyposs.data.formats.cofw_file import Column, read_columns, read_image
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_29
 from keyposs.types import Annotation

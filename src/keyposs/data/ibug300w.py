@@ -10,9 +10,18 @@ import numpy as np
 from jaxtyping import Float
 
 from keyposs.data.dataset import FaceDataset, Source
-from keyposs.data.ibug_boxes import find_boxes, photo_key, read_boxes
-from keyposs.data.ibug_folders import PARTS, UNIONS, Part, check_root, find_folder, find_photo, find_points, report
-from keyposs.data.pts import read_points
+from keyposs.data.formats.ibug_boxes import find_boxes, photo_key, read_boxes
+from keyposs.data.formats.ibug_folders import (
+    PARTS,
+    UNIONS,
+    Part,
+    check_root,
+    find_folder,
+    find_photo,
+    find_points,
+    report,
+)
+from keyposs.data.formats.pts import read_points
 from keyposs.markup import MARKUP_68
 from keyposs.types import Annotation
 

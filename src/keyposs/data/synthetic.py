@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from keyposs.data.render import render_face
-from keyposs.data.render_look import draw_look
-from keyposs.data.render_scene import draw_scene
+from keyposs.data.rendering.face import render_face
+from keyposs.data.rendering.look import draw_look
+from keyposs.data.rendering.scene import draw_scene
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68, NORMS
 from keyposs.types import Annotation

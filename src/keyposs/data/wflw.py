@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from keyposs.data.dataset import FaceDataset, Source
-from keyposs.data.wflw_lists import ATTRIBUTES, Face, match, read_list
+from keyposs.data.formats.wflw_lists import ATTRIBUTES, Face, match, read_list
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_98
 from keyposs.types import Annotation

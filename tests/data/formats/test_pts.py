@@ -3,7 +3,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from keyposs.data.pts import read_points
+from keyposs.data.formats.pts import read_points
 from keyposs.errors import KeyposError
 from writers import write_points
 

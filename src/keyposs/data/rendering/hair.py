@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_look import CLOTH, Look
-from keyposs.data.render_mesh import noise
+from keyposs.data.rendering.look import CLOTH, Look
+from keyposs.data.rendering.mesh import noise
 
 _CROWN = np.array([0.0, -0.35, -0.8])
 

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyposs.data import Wflw
-from keyposs.data.wflw_lists import match, read_list
+from keyposs.data.formats.wflw_lists import match, read_list
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation
 

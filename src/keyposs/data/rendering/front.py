@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from keyposs.data.render_look import Look
-from keyposs.data.render_paint import Canvas, colour, ellipse, fill, inside, shade, stroke
-from keyposs.data.render_scene import Scene
-from keyposs.data.render_shape import smooth
-from keyposs.data.render_skin import light_on
+from keyposs.data.rendering.look import Look
+from keyposs.data.rendering.paint import Canvas, colour, ellipse, fill, inside, shade, stroke
+from keyposs.data.rendering.scene import Scene
+from keyposs.data.rendering.shape import smooth
+from keyposs.data.rendering.skin import light_on
 
 _MASKS = ((170, 205, 225), (235, 235, 232), (40, 42, 48))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.matlab import read_matlab
+from keyposs.data.formats.matlab import read_matlab
 from keyposs.errors import KeyposError
 
 _VARIABLE = "bounding_boxes"

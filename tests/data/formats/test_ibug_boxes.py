@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from keyposs.data.ibug_boxes import find_boxes, read_boxes
+from keyposs.data.formats.ibug_boxes import find_boxes, read_boxes
 from keyposs.errors import KeyposError
 from writers import save_boxes
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int32
 
-from keyposs.data.render_paint import Canvas
+from keyposs.data.rendering.paint import Canvas
 
 _FINE = 3  # samples along a mesh's cell, so that they lie about a pixel apart
 

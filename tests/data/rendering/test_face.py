@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keyposs.data.render import expose, paint_face, render_face
-from keyposs.data.render_features import eye_lids, iris_centre, lip_lines, paint_features
-from keyposs.data.render_look import draw_look
-from keyposs.data.render_paint import ellipse, fill, inside, shade, stroke
-from keyposs.data.render_scene import SIZE, Scene, draw_scene
-from keyposs.data.render_shape import Expression, Person, shape_head, smooth
-from keyposs.data.render_skin import paint_head
+from keyposs.data.rendering.face import expose, paint_face, render_face
+from keyposs.data.rendering.features import eye_lids, iris_centre, lip_lines, paint_features
+from keyposs.data.rendering.look import draw_look
+from keyposs.data.rendering.paint import ellipse, fill, inside, shade, stroke
+from keyposs.data.rendering.scene import SIZE, Scene, draw_scene
+from keyposs.data.rendering.shape import Expression, Person, shape_head, smooth
+from keyposs.data.rendering.skin import paint_head
 from keyposs.markup import MARKUP_68
 
 
@@ -187,7 +187,7 @@ def test_the_far_cheek_ends_where_the_jaw_points_lie():
 
 
 def test_another_process_paints_the_same_photo():
-    code = "from hashlib import sha1; from keyposs.data.render import render_face as render;"
+    code = "from hashlib import sha1; from keyposs.data.rendering.face import render_face as render;"
     code += "print(sha1(render((3, 1, 4)).tobytes()).hexdigest())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     other = run.stdout.strip()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_paint import colour
-from keyposs.data.render_scene import random_stream
+from keyposs.data.rendering.paint import colour
+from keyposs.data.rendering.scene import random_stream
 
 _SKINS = [
     (250, 220, 200),

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_look import CLOTH, LONG, Look
-from keyposs.data.render_paint import Canvas, ellipse, fill, inside, shade, stroke
-from keyposs.data.render_scene import Scene
-from keyposs.data.render_shape import smooth
-from keyposs.data.render_skin import light_on
+from keyposs.data.rendering.look import CLOTH, LONG, Look
+from keyposs.data.rendering.paint import Canvas, ellipse, fill, inside, shade, stroke
+from keyposs.data.rendering.scene import Scene
+from keyposs.data.rendering.shape import smooth
+from keyposs.data.rendering.skin import light_on
 
 
 def paint_body(canvas: Canvas, scene: Scene, look: Look, rng: np.random.Generator) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.io import loadmat, savemat
 
-from keyposs.data.matlab import read_matlab
+from keyposs.data.formats.matlab import read_matlab
 from keyposs.errors import KeyposError
 
 NUMBERS = st.sampled_from(["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]).flatmap(

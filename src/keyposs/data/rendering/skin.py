@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_hair import hair_lift, hair_margin, hair_shine, hair_strands
-from keyposs.data.render_look import CLOTH, Look
-from keyposs.data.render_mesh import finer, noise, splat, surface_normals
-from keyposs.data.render_paint import Canvas
-from keyposs.data.render_scene import Scene
+from keyposs.data.rendering.hair import hair_lift, hair_margin, hair_shine, hair_strands
+from keyposs.data.rendering.look import CLOTH, Look
+from keyposs.data.rendering.mesh import finer, noise, splat, surface_normals
+from keyposs.data.rendering.paint import Canvas
+from keyposs.data.rendering.scene import Scene
 
 _ROWS, _TURNS = 100, 100
 _BACK = np.radians(150)

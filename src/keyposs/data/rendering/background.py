@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.render_paint import Canvas, ellipse, fill, stroke
+from keyposs.data.rendering.paint import Canvas, ellipse, fill, stroke
 
 
 def paint_background(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.text import read_text
+from keyposs.data.formats.text import read_text
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_98
 

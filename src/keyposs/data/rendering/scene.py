@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from keyposs.data.render_shape import Expression, Head, Person, shape_head, smooth
+from keyposs.data.rendering.shape import Expression, Head, Person, shape_head, smooth
 
 SIZE = 352
 """Side of a synthetic photo in pixels."""

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from keyposs.data.render_background import paint_background
-from keyposs.data.render_body import paint_body, paint_near_ear
-from keyposs.data.render_features import paint_features
-from keyposs.data.render_front import paint_front
-from keyposs.data.render_look import draw_look
-from keyposs.data.render_paint import Canvas
-from keyposs.data.render_scene import SIZE, draw_scene, random_stream
-from keyposs.data.render_skin import paint_head
+from keyposs.data.rendering.background import paint_background
+from keyposs.data.rendering.body import paint_body, paint_near_ear
+from keyposs.data.rendering.features import paint_features
+from keyposs.data.rendering.front import paint_front
+from keyposs.data.rendering.look import draw_look
+from keyposs.data.rendering.paint import Canvas
+from keyposs.data.rendering.scene import SIZE, draw_scene, random_stream
+from keyposs.data.rendering.skin import paint_head
 from keyposs.types import Photo
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.text import read_text
+from keyposs.data.formats.text import read_text
 from keyposs.errors import KeyposError
 
 _REMEDY = "fetch the file again, or set data.bad_faces=skip"

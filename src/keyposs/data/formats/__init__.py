@@ -1,0 +1,1 @@
+"""The files of the datasets: how each format is read."""

@@ -1,0 +1,1 @@
+"""Faces painted from nothing: their shape, skin, hair, light and surroundings."""
