@@ -105,6 +105,7 @@ def test_damaged_bytes_give_values_or_one_error(tmp_path_factory, data, changes,
         (WHOLE[0][:100], "its header is another one"),
         (WHOLE[1][: len(WHOLE[1]) // 2], "no whole MATLAB file of version 5"),
     ],
+    ids=["empty", "text", "7.3", "without its end", "half a header", "half"],
 )
 def test_files_of_another_kind(tmp_path, data, cause):
     (tmp_path / "a.mat").write_bytes(data)
