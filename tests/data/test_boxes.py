@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyposs.data import Boxes
-from keyposs.data.boxes import erring, jittered, overlap
+from keyposs.data.boxes import SOURCES, erring, jittered, overlap
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation
 
@@ -53,6 +53,18 @@ def test_a_face_without_a_box_is_named_with_its_file_and_how_many_there_are():
     ):
         Boxes().choose([faces[0], point])
     assert chosen(Boxes(), face(box=[7, 8, 7, 9])) == [[7, 8, 7, 9]]  # a line has
+
+
+def test_faces_without_a_box_are_found_among_others(tmp_path):
+    file = rows(tmp_path / "b.csv", ["a", *TIGHT + 1])
+    faces = [face("a"), face("point", [7, 8, 7, 8], face_box=None)]
+    found = {source: Boxes(source, file=file).find(faces) for source in SOURCES}
+    assert {source: box.tolist() for source, (box, _) in found.items()} == {
+        "landmarks": TIGHT.tolist(),
+        "dataset": OWN.tolist(),
+        "csv": (TIGHT + 1).tolist(),
+    }
+    assert [none for _, none in found.values()] == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,22 @@ class Boxes:
         Raises:
             KeyposError: if a face has no such box, or the CSV is bad.
         """
-        boxes: Sequence[Box | None] = [face.face_box if self.source == "dataset" else face.box for face in faces]
-        if self.source == "csv":
-            boxes = self._listed(faces)
-        lacking = [face for face, box in zip(faces, boxes, strict=True) if box is None or _side(box) <= 0]
+        boxes = self.find(faces)
+        lacking = [face for face, box in zip(faces, boxes, strict=True) if box is None]
         if lacking:
             raise self._lacks(lacking, len(faces))
         return [face._replace(box=box) for face, box in zip(faces, boxes, strict=True)]
+
+    def find(self, faces: Sequence[Annotation]) -> list[Box | None]:
+        """The chosen box of each face; None where it has none, or one without extent.
+
+        Raises:
+            KeyposError: if the CSV is bad.
+        """
+        boxes: Sequence[Box | None] = [face.face_box if self.source == "dataset" else face.box for face in faces]
+        if self.source == "csv":
+            boxes = self._listed(faces)
+        return [None if box is None or _side(box) <= 0 else box for box in boxes]
 
     def _listed(self, faces: Sequence[Annotation]) -> list[Box | None]:
         """The boxes of the CSV; where it has none for a face, the landmarks' box or None, as `missing` says."""
