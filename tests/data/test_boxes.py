@@ -77,6 +77,9 @@ def test_faces_without_a_box_are_found_among_others(tmp_path):
         ({"jitter": -0.1}, "box.jitter=-0.1: is no fraction"),
         ({"jitter": [0.1, 0.1, 0.1]}, r"nor a pair of them. Remedy: give one, like 0.1, or \[shift, scale\]"),
         ({"jitter": [0.1, float("nan")]}, "is no fraction"),
+        ({"jitter": None}, "box.jitter=None: is no fraction"),
+        ({"jitter": "0.1"}, "box.jitter=0.1: is no fraction"),
+        ({"jitter": {"shift": 0.1}}, "box.jitter={.*}: is no fraction"),
     ],
 )
 def test_a_setting_that_makes_no_sense(settings, match):
@@ -157,6 +160,68 @@ def test_a_bad_csv_is_named(tmp_path):
     file = rows(tmp_path / "b.csv", ["a", 0, 0, 1])
     with pytest.raises(KeyposError, match=r"b\.csv, line 2: a box of .* is not four numbers"):
         Boxes("csv", file=file).choose([face()])
+
+
+def test_a_csv_of_other_data_is_told_by_its_first_row(tmp_path, caplog):
+    file = rows(tmp_path / "b.csv", ["x/1.jpg", *OWN], ["x/2.jpg", *OWN])
+    faces = [face("a", file="y/1.jpg"), face("b")]
+    match = (
+        r"b\.csv: none of its 2 rows names one of these 2 faces or its photo: its first names 'x/1.jpg', "
+        r"the first face is 'a' in y.1\.jpg\. Remedy: write a face's name as in predictions.csv, or its photo's path"
+    )
+    with pytest.raises(KeyposError, match=match):
+        Boxes("csv", file=file).choose(faces)
+    assert not caplog.messages
+    assert chosen(Boxes("csv", file=file, missing="landmarks"), *faces) == [TIGHT.tolist()] * 2
+    (message,) = caplog.messages
+    assert message.startswith(f"box.file: 2 of 2 faces have no box of {file} (none of its 2 rows names")
+
+
+def test_faces_that_fall_back_to_their_landmarks_are_counted(tmp_path, caplog):
+    file = rows(tmp_path / "b.csv", ["a", *OWN])
+    boxes = Boxes("csv", file=file, missing="landmarks")
+    boxes.choose([face("a"), face("b"), face("c")])
+    assert caplog.messages == [f"box.file: 2 of 3 faces have no box of {file}; theirs is the landmarks'"]
+    caplog.clear()
+    boxes.choose([face("a")])
+    assert not caplog.messages
+
+
+def test_a_photo_may_be_called_as_in_the_lists_of_the_dataset(tmp_path):
+    file = rows(tmp_path / "b.csv", ["36--Football/x.jpg", *OWN], ["twice", *OWN])
+    listed = face("test/x#1", file=tmp_path / "WFLW_images" / "36--Football" / "x.jpg", photo="36--Football/x.jpg")
+    pair = [face(name, file=tmp_path / f"{name}.jpg", photo="twice") for name in ("1", "2")]  # of which of the two?
+    boxes = Boxes("csv", file=file, root=tmp_path).find([listed, *pair])
+    assert [box if box is None else box.tolist() for box in boxes] == [OWN.tolist(), None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("file;x0;y0;x1;y1\na;0;0;1;1\n", r"lacks the columns file, x0, .*: columns are separated by commas\.$"),
+        ("file,x0,y0,x1,y1\na\0b,0,0,1,1\n", "holds a NUL byte|is no CSV in UTF-8"),  # csv of 3.10 refuses it
+    ],
+)
+def test_a_csv_that_is_none(tmp_path, text, match):
+    (tmp_path / "b.csv").write_text(text)
+    with pytest.raises(KeyposError, match=match):
+        Boxes("csv", file=tmp_path / "b.csv").choose([face()])
+
+
+@pytest.mark.parametrize("file", ["x" * 5000, "~no-such-user/b.csv", "a\0b.csv"])
+def test_a_file_that_cannot_be(file):
+    with pytest.raises(KeyposError, match=r"cannot be read \(File name too long\)|the file of boxes is missing"):
+        Boxes("csv", file=file).choose([face()])
+
+
+def test_a_csv_that_cannot_be_read(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    file = rows(tmp_path / "b.csv", ["a", *OWN])
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(KeyposError, match=r"b\.csv: cannot be read \(Permission denied\). Remedy: check box\.file="):
+        Boxes("csv", file=file).choose([face("a")])
 
 
 coordinate = st.floats(-1e4, 1e4)

@@ -1,21 +1,26 @@
 """The box that a face's crop is cut around: which one, and how far it errs."""
 
+import logging
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from keyposs.data.formats.boxes_csv import Box, read_rows
+from keyposs.data.formats.boxes_csv import Box, Row, read_rows
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation
 
 SOURCES = ("landmarks", "dataset", "csv")
 
 MISSING = ("error", "landmarks")
+
+_log = logging.getLogger(__name__)
 
 
 class Boxes:
@@ -24,8 +29,9 @@ class Boxes:
     Args:
         source: `landmarks`, the tight box of the visible ones; `dataset`, its own box; `csv`, from a file.
         file: the CSV, with the columns file, x0, y0, x1, y1 and a row per box, in pixels of the stored photo. `file`
-            is a face's name as in predictions.csv, or its photo's path, absolute or relative to `root` or to the CSV's
-            folder. Of a photo's boxes its faces take those that overlap their landmarks best; boxes may be left over.
+            is a face's name as in predictions.csv, or its photo's path: absolute, relative to `root` or to the CSV's
+            folder, or as the dataset's own lists have it. Of a photo's boxes its faces take those that overlap their
+            landmarks best; boxes may be left over.
         root: the folder of the data.
         missing: what becomes of a face that no box of the CSV overlaps: `error`, or `landmarks` to take their box.
         jitter: how far a training face's box errs, see `jittered`: one fraction for shift and scale, or a pair.
@@ -41,7 +47,7 @@ class Boxes:
         file: str | Path | None = None,
         root: str | Path | None = None,
         missing: str = "error",
-        jitter: float | int | Sequence[float | int] = 0,
+        jitter: Any = 0,
     ) -> None:
         for setting, value, known in (("source", source, SOURCES), ("missing", missing, MISSING)):
             if value not in known:
@@ -67,7 +73,7 @@ class Boxes:
         """The chosen box of each face; None where it has none, or one without extent.
 
         Raises:
-            KeyposError: if the CSV is bad.
+            KeyposError: if the CSV is bad, or none of its rows is of these faces and `missing` is `error`.
         """
         boxes: Sequence[Box | None] = [face.face_box if self.source == "dataset" else face.box for face in faces]
         if self.source == "csv":
@@ -76,29 +82,35 @@ class Boxes:
 
     def _listed(self, faces: Sequence[Annotation]) -> list[Box | None]:
         """The boxes of the CSV; where it has none for a face, the landmarks' box or None, as `missing` says."""
-        boxes: list[Box | None] = [face.box if self.missing == "landmarks" else None for face in faces]
+        boxes: list[Box | None] = [None] * len(faces)
         if not faces:
             return boxes
-        groups, groups_of = _photos(faces), defaultdict(list)
-        file, named = Path(str(self.file)).expanduser(), {face.name: i for i, face in enumerate(faces)}
-        folders = [Path(str(folder)).expanduser() for folder in (self.root, file.parent) if folder is not None]
-        paths = {path: group for group, (path, _) in enumerate(groups) if path is not None}
-        group_of_face = {i: group for group, (_, members) in enumerate(groups) for i in members}
-        places: dict[str, tuple[int | None, int | None]] = {}
-        for row in read_rows(file, "box.file="):
-            if row.file not in places:
-                found = (paths.get(os.path.realpath(folder / row.file)) for folder in folders)
-                places[row.file] = named.get(row.file), next((group for group in found if group is not None), None)
-            face, group = places[row.file]
-            if face is not None:
-                group = group_of_face[face]
-            if group is not None:
-                groups_of[group].append((row.box, face))
-        for group, rows in groups_of.items():
-            members = groups[group][1]
-            for member, box in _assign([faces[i] for i in members], rows, members):
+        file = _path(self.file)
+        rows = list(read_rows(file, "box.file="))
+        photos, rows_of = _photos(faces), defaultdict(list)
+        place = _finder(faces, photos, [_path(folder) for folder in (self.root, file.parent) if folder is not None])
+        for row in rows:
+            photo, face = place(row.file)
+            if photo is not None:
+                rows_of[photo].append((row.box, face))
+        for photo, found in rows_of.items():
+            members = photos[photo][1]
+            for member, box in _assign([faces[i] for i in members], found, members):
                 boxes[member] = box
+        unknown = "" if rows_of else _unknown(rows, faces)
+        if self.missing == "landmarks":
+            return self._filled(boxes, faces, unknown)
+        if unknown:
+            raise KeyposError(file, unknown, "write a face's name as in predictions.csv, or its photo's path")
         return boxes
+
+    def _filled(self, boxes: Sequence[Box | None], faces: Sequence[Annotation], why: str) -> list[Box | None]:
+        """The boxes, or where there is none the landmarks', which is logged."""
+        lacking, because = sum(box is None for box in boxes), f" ({why})" if why else ""
+        if lacking:
+            text = "box.file: %d of %d faces have no box of %s%s; theirs is the landmarks'"
+            _log.warning(text, lacking, len(faces), self.file, because)
+        return [face.box if box is None else box for face, box in zip(faces, boxes, strict=True)]
 
     def _lacks(self, lacking: Sequence[Annotation], count: int) -> KeyposError:
         cause, remedy = {
@@ -110,7 +122,12 @@ class Boxes:
         return KeyposError(first.name if first.file is None else f"{first.name} ({first.file})", cause + so, remedy)
 
 
-def shift_and_scale(value: float | int | Sequence[float | int], setting: str) -> tuple[float, float]:
+def is_fraction(value: Any) -> bool:
+    """Whether it is a number from 0 to below 1."""
+    return isinstance(value, float | int) and 0 <= value < 1
+
+
+def shift_and_scale(value: Any, setting: str) -> tuple[float, float]:
     """One fraction for both, or a pair.
 
     Raises:
@@ -119,8 +136,8 @@ def shift_and_scale(value: float | int | Sequence[float | int], setting: str) ->
     >>> shift_and_scale(0.1, "box.jitter"), shift_and_scale([0.2, 0], "box.jitter")
     ((0.1, 0.1), (0.2, 0.0))
     """
-    pair = [value, value] if isinstance(value, float | int) else list(value)
-    if len(pair) != 2 or not all(isinstance(part, float | int) and 0 <= part < 1 for part in pair):
+    pair = list(value) if isinstance(value, Sequence) else [value, value]
+    if len(pair) != 2 or not all(map(is_fraction, pair)):
         remedy = "give one, like 0.1, or [shift, scale]"
         raise KeyposError(f"{setting}={value}", "is no fraction below 1, nor a pair of them", remedy)
     return float(pair[0]), float(pair[1])
@@ -142,6 +159,39 @@ def erring(faces: Sequence[Annotation], shift: float, scale: float, seed: int) -
     generators = (np.random.default_rng((seed, *face.name.encode(errors="surrogateescape"))) for face in faces)
     boxes = (jittered(face.box, shift, scale, generator) for face, generator in zip(faces, generators, strict=True))
     return [face._replace(box=box) for face, box in zip(faces, boxes, strict=True)]
+
+
+def _path(written: object) -> Path:
+    return Path(os.path.expanduser(str(written)))
+
+
+def _unknown(rows: Sequence[Row], faces: Sequence[Annotation]) -> str:
+    """What is wrong with rows of which none is of these faces."""
+    first = faces[0]
+    photo = "" if first.file is None else f" in {first.file}"
+    cause = f"none of its {len(rows)} rows names one of these {len(faces)} faces or its photo"
+    return f"{cause}: its first names {rows[0].file!r}, the first face is {first.name!r}{photo}"
+
+
+def _finder(
+    faces: Sequence[Annotation], photos: Sequence[tuple[str | None, list[int]]], folders: Sequence[Path]
+) -> Callable[[str], tuple[int | None, int | None]]:
+    """What the `file` of a CSV's row names: one of the photos, and its face, each None if it names none."""
+    named = {face.name: i for i, face in enumerate(faces)}
+    photo_of = {i: photo for photo, (_, members) in enumerate(photos) for i in members}
+    paths = {path: photo for photo, (path, _) in enumerate(photos) if path is not None}
+    called = [faces[members[0]].photo for _, members in photos]
+    unique = {name for name, count in Counter(called).items() if count == 1}
+    titles = {name: photo for photo, name in enumerate(called) if name in unique}
+
+    @cache
+    def place(name: str) -> tuple[int | None, int | None]:
+        if name in named:
+            return photo_of[named[name]], named[name]
+        found = (paths.get(os.path.realpath(folder / name)) for folder in folders)
+        return next((photo for photo in found if photo is not None), titles.get(name)), None
+
+    return place
 
 
 def _photos(faces: Sequence[Annotation]) -> list[tuple[str | None, list[int]]]:

@@ -34,21 +34,25 @@ def read_rows(file: Path, setting: str) -> Iterator[Row]:
     Raises:
         KeyposError: if the file is missing or no such CSV, there is no row, or a row holds no box.
     """
-    if not file.is_file():
-        raise KeyposError(file, "the file of boxes is missing", f"check {setting}")
     count = 0
     try:
+        if not file.is_file():
+            raise KeyposError(file, "the file of boxes is missing", f"check {setting}")
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines, skipinitialspace=True)
             missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
             if missing:
-                header = ",".join(COLUMNS)
-                raise KeyposError(file, f"lacks the columns {', '.join(missing)}", f"let its first line be {header}")
+                remedy = f"let its first line be {','.join(COLUMNS)}: columns are separated by commas"
+                raise KeyposError(file, f"lacks the columns {', '.join(missing)}", remedy)
             for count, row in enumerate(rows, 1):  # noqa: B007
                 where = f"{file}, line {rows.line_num}"
+                if "\0" in (row["file"] or ""):
+                    raise KeyposError(where, "the name of its file holds a NUL byte", "mend the row or remove it")
                 yield Row(where, row["file"] or "", _box(row, where))
     except (UnicodeDecodeError, csv.Error) as error:
         raise KeyposError(file, f"is no CSV in UTF-8 ({error})", "export it again as CSV, encoded in UTF-8") from error
+    except OSError as error:
+        raise KeyposError(file, f"cannot be read ({error.strerror})", f"check {setting}") from error
     if not count:
         raise KeyposError(file, "holds no boxes", f"add a row for each face, or leave {setting} out")
 
