@@ -92,21 +92,21 @@ def collate_and_measure(faces: Sequence[Faces]) -> tuple[Faces, float]:
     return collate(faces), private()
 
 
-def crops_of(dataset: object, augment: Augment, cache: Path | None) -> FaceCrops:
-    """The training crops that a FaceDataModule makes of a dataset."""
-    data = FaceDataModule(dataset, augment=augment, image_size=SIZE, batch_size=1, padding=PADDING, cache=cache)
-    return data._prepare("train")
+def module_of(dataset: object, augment: Augment, **settings: Any) -> FaceDataModule:
+    data = FaceDataModule(dataset, augment=augment, image_size=SIZE, padding=PADDING, **settings)
+    data.setup("fit")
+    return data
 
 
-def loader_of(crops: FaceCrops, workers: int, batch_size: int, how: Callable[..., Any] = collate) -> DataLoader[Any]:
-    """As the FaceDataModule makes it; its workers stay from epoch to epoch."""
+def measuring_loader(crops: FaceCrops, batch_size: int) -> DataLoader[Any]:
+    """One worker as the FaceDataModule starts it, which says what memory it takes."""
     return DataLoader(
         crops,
         sampler=TrainSampler(len(crops), 0),
         batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=how,
-        persistent_workers=workers > 0,
+        num_workers=1,
+        collate_fn=collate_and_measure,
+        persistent_workers=True,
         worker_init_fn=_start_worker,
     )
 
@@ -131,13 +131,14 @@ def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
 def speed(dataset: "Written | Some", augment: Augment, options: argparse.Namespace, folder: Path) -> None:
     """Prints faces per second of everything, and their ratios to the floors."""
     faces = dataset.annotations("train")
-    kinds = {"photos": crops_of(dataset, augment, None), "cache": crops_of(dataset, augment, folder)}
     runs: dict[str, Callable[[], object]] = {name: partial(floor, faces) for name, floor in FLOORS.items()}
-    for kind, crops in kinds.items():
+    counts = dict.fromkeys(runs, len(faces))
+    for kind, cache in (("photos", None), ("cache", folder)):
         for workers in options.workers:
-            name = f"{kind}, {workers} worker{'s' * (workers != 1)}"
-            runs[name] = partial(read_through, loader_of(crops, workers, options.batch_size))
-    rates = {name: len(faces) / seconds for name, seconds in in_turns(runs, options.repeats).items()}
+            data = module_of(dataset, augment, batch_size=options.batch_size, cache=cache, workers=workers)
+            name, loader = f"{kind}, {workers} worker{'s' * (workers != 1)}", data.train_dataloader()
+            runs[name], counts[name] = partial(read_through, loader), len(loader) * options.batch_size
+    rates = {name: counts[name] / seconds for name, seconds in in_turns(runs, options.repeats).items()}
     print(f"| {len(faces)} faces | faces/s | " + " | ".join(f"of {name}" for name in FLOORS) + " |")
     print("| --- |" + " ---: |" * (1 + len(FLOORS)))
     for name, rate in rates.items():
@@ -158,7 +159,7 @@ def memory(crops: FaceCrops, counts: Sequence[int], batch_size: int, epochs: int
     crops.augment, crops.image_size = Augment(32), 32  # small: what is measured is not the pictures
     for count in counts:
         crops.annotations, crops.cache = PackedFaces(many(faces, count)), Blank()  # type: ignore[assignment]
-        loader = loader_of(crops, 1, batch_size, collate_and_measure)
+        loader = measuring_loader(crops, batch_size)
         peaks = [max(used for _, used in loader) for _ in range(epochs)]
         print(f"| {count} | {crops.annotations.nbytes / 1e6:.0f} | {peaks[0]:.1f} | {peaks[-1]:.1f} |", flush=True)
 
@@ -173,7 +174,7 @@ class Blank:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="of 300-W; by default faces are rendered")
-    parser.add_argument("--augment", default="standard", help="one of conf/augment")
+    parser.add_argument("--augment", default="strong", help="one of conf/augment")
     parser.add_argument("--faces", type=int, default=512)
     parser.add_argument("--workers", type=int, nargs="+", default=sorted({0, 1, 2, os.cpu_count() or 1}))
     parser.add_argument("--batch-size", type=int, default=64)
@@ -191,7 +192,8 @@ def main() -> None:
         dataset = Written(folder, options.faces) if options.root is None else Some(options.root, options.faces)
         speed(dataset, augment, options, folder / "cache")
         print()
-        memory(crops_of(dataset, augment, None), options.many, options.batch_size, options.epochs)
+        crops = module_of(dataset, augment, batch_size=options.batch_size).train_dataloader().dataset
+        memory(crops, options.many, options.batch_size, options.epochs)
 
 
 if __name__ == "__main__":

@@ -46,3 +46,12 @@ def write_json(path: str | os.PathLike[str], data: object) -> None:
         TypeError: if something in `data` has no JSON form.
     """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def readable(text: str) -> str:
+    r"""Text that can be written as UTF-8, also where a file's name is in another encoding.
+
+    >>> readable("Zo\udceb.jpg")
+    'Zo\ufffd.jpg'
+    """
+    return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -69,15 +69,15 @@ class Markup:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name for each point, from the first contour that holds it.
+        """A name for each point, from the first contour that holds it; a contour of one point is its name.
 
-        >>> MARKUP_68.names[36], MARKUP_68.names[45], Markup("own", (), (), size=8).names[7]
-        ('right eye 0', 'left eye 3', 'point 7')
+        >>> MARKUP_68.names[36], MARKUP_68.names[45], MARKUP_98.names[96], Markup("own", (), (), size=8).names[7]
+        ('right eye 0', 'left eye 3', 'right pupil', 'point 7')
         """
         found: dict[int, str] = {}
         for contour in self.contours:
             for i, point in enumerate(contour.points):
-                found.setdefault(point, f"{contour.name} {i}")
+                found.setdefault(point, f"{contour.name} {i}" if len(contour.points) > 1 else contour.name)
         return tuple(found.get(point, f"point {point}") for point in range(self.size))
 
     @property

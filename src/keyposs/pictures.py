@@ -18,6 +18,7 @@ from keyposs.crop import canonical_matrix, canonical_size, invert, warp
 from keyposs.data.formats.boxes_csv import read_rows
 from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
+from keyposs.files import readable
 from keyposs.markup import Markup
 from keyposs.types import Matrix, Photo
 
@@ -134,15 +135,6 @@ def picture_name(file: Path, folder: Path) -> str:
     'a/1.jpg'
     """
     return readable(file.relative_to(folder).as_posix())
-
-
-def readable(text: str) -> str:
-    r"""Text that can be written as UTF-8, also where a file's name is in another encoding.
-
-    >>> readable("Zo\udceb.jpg")
-    'Zo\ufffd.jpg'
-    """
-    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def overlay_names(names: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import keyposs
-from keyposs.files import atomic, write_json
+from keyposs.files import atomic, readable, write_json
 
 
 def write(
@@ -48,7 +48,7 @@ def write(
                 f"{100 * row['nme']:.4f}",
                 *(f"{value:.3f}" for value in row["points"]),
             )
-            writer.writerow([*(row[name] for name in names[:4]), *measures])
+            writer.writerow([*(readable(row[name]) for name in names[:4]), *measures])
 
 
 def environment(device: torch.device) -> dict[str, Any]:

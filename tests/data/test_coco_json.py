@@ -249,7 +249,7 @@ def test_bad_face_stops_or_is_skipped_and_counted(tmp_path, caplog, kind):
     with pytest.raises(KeyposError, match=cause + ".*Remedy"):
         load(tmp_path)
     assert [name[-3:] for name in load(tmp_path, bad_faces="skip")] == ["100", "102", "103"]
-    assert "skipped 1 bad faces of 4" in caplog.messages
+    assert "skipped 1 bad face of 4" in caplog.messages
 
 
 BAD_PHOTO = {
@@ -468,3 +468,17 @@ def test_the_same_real_faces_as_wflw():
         assert face.photo == Path(other.photo).name
         np.testing.assert_allclose(face.keypoints, other.keypoints, atol=0.01)
         np.testing.assert_array_equal(face.read(), other.read())
+
+
+def test_names_that_tell_nothing_are_said(tmp_path, caplog):
+    def rename(content):
+        content["categories"][0]["keypoints"] = list("abcdefgh")
+
+    write(tmp_path, rename)
+    load(tmp_path)
+    assert "its points' names (a, b, c, ...) are not those of the markup" in caplog.text
+
+
+def test_an_offset_that_is_no_number(tmp_path):
+    with pytest.raises(KeyposError, match=r"data\.offset=nan: is not a number"):
+        open_data(tmp_path, offset=float("nan"))

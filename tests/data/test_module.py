@@ -1,4 +1,5 @@
 import logging
+import shutil
 from collections import Counter
 
 import cv2
@@ -251,6 +252,25 @@ def test_ranks_wait_for_the_cache(root, tmp_path, monkeypatch):
         events.clear()
         make(root, cache=tmp_path).setup("test")
         assert events == order
+
+
+def test_the_others_do_not_wait_for_a_rank_that_fails(root, tmp_path, monkeypatch):
+    events = []
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: events.append("barrier"))
+    monkeypatch.setattr(module, "rank_and_world", lambda: (0, 2))
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyposError, match="the crop cache .* cannot be kept there"):
+        make(root, cache=tmp_path / "file").setup("test")
+    assert events == ["barrier"]
+
+
+def test_without_photos_nothing_starts(tmp_path):
+    write_wflw(tmp_path)
+    shutil.rmtree(tmp_path / "WFLW_images")
+    data = FaceDataModule(Wflw(tmp_path), augment=Augment(64), image_size=64, batch_size=2)
+    for split in ("train", "val", "test"):
+        with pytest.raises(KeyposError, match=r"WFLW_images.*: the photo is missing\. Remedy: put the folder"):
+            data.annotations(split)
 
 
 def train_faces(data, epoch=0):

@@ -11,6 +11,7 @@ from torch import Tensor
 from keyposs import viz
 from keyposs.callbacks.metrics import data_of
 from keyposs.codecs import DistanceMap
+from keyposs.files import readable
 from keyposs.metrics import nme_per_face, to_image
 from keyposs.module import LandmarkModule, Reading
 from keyposs.types import Faces
@@ -31,13 +32,13 @@ class Pictures(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, index: int, *_: Any
     ) -> None:
-        if index == 0 and trainer.is_global_zero:
+        if index == 0 and trainer.is_global_zero and self.faces > 0:
             self._draw(trainer, module, outputs, batch, "val")
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, module: LandmarkModule, outputs: Reading, batch: Faces, index: int, *_: Any
     ) -> None:
-        if index == 0 and trainer.is_global_zero:
+        if index == 0 and trainer.is_global_zero and self.faces > 0:
             self._draw(trainer, module, outputs, batch, "test")
             if isinstance(module.codec, DistanceMap):
                 self._draw_maps(trainer, module, outputs, batch)
@@ -56,9 +57,8 @@ class Pictures(pl.Callback):
             viz.overlay(picture(batch.image[i]), array(keypoints[i]), array(points[i]), markup)
             for i in range(min(self.faces, len(errors)))
         ]
-        captions = [
-            f"{name}  {100 * e:.2f} %" for name, e in zip(batch.name, errors[: self.faces].tolist(), strict=False)
-        ]
+        named = zip(batch.name, errors[: self.faces].tolist(), strict=False)
+        captions = [f"{readable(name)}  {100 * error:.2f} %" for name, error in named]
         self._save(trainer, f"overlays_{split}", viz.sheet(images, columns=4, captions=captions))
 
     def _draw_maps(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces) -> None:

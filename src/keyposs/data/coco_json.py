@@ -1,5 +1,6 @@
 """One's own faces: any COCO-keypoints file, with the markup that the user names."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,17 @@ from keyposs.data.formats.coco import Coco, Record, read_coco
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup, markup_of
 
+_log = logging.getLogger(__name__)
+
 _KEPT = {"images", "annotations", "categories", "id", "file_name", "width", "height"}
 _KEPT |= {"image_id", "iscrowd", "keypoints", "bbox"}
+
+_KINDS = {
+    "images": (str, "the path of a folder"),
+    "offset": ((float, int), "a number"),
+    "exif": (bool, "true or false"),
+}
+"""What settings must be; the others are paths of jsons."""
 
 
 class CocoJson(CocoFaces):
@@ -63,6 +73,11 @@ class CocoJson(CocoFaces):
         named = markup_of(str(markup)) if isinstance(markup, int) else markup
         self.markup = named if isinstance(named, Markup) else markup_of(named)
         super().__init__(root, norm=norm, bad_faces=bad_faces)
+        given = {"train": train, "val": val, "test": test, "images": images, "offset": offset, "exif": exif}
+        for setting, value in given.items():
+            kinds, kind = _KINDS.get(setting, (str, "the path of one json"))
+            if value is not None and (not isinstance(value, kinds) or value != value):
+                raise KeyposError(f"data.{setting}={value}", f"is not {kind}", f"give {kind}")
         self.files = {"train": train, "val": val, "test": test}
         if not any(self.files.values()):
             raise KeyposError("data.train", "no json is given", "set data.train, data.val or data.test to one")
@@ -85,6 +100,10 @@ def _order(file: Coco, markup: Markup) -> list[int] | None:
     listed = [category.get("keypoints") for category in file.categories if isinstance(category, dict)]
     named = [names for names in listed if isinstance(names, list) and len(names) == markup.size]
     orders = [point_order(file.path, list(map(str, names)), markup) for names in named]
+    if named and orders[0] is None and named[0]:
+        told, known = (", ".join(map(str, names[:3])) for names in (named[0], markup.names))
+        said = "%s: its points' names (%s, ...) are not those of the markup (%s, ...): they stay in the file's order"
+        _log.warning(said, file.path, told, known)
     if any(order != orders[0] for order in orders[1:]):
         raise KeyposError(file.path, "its categories order their points differently", "give a file for each of them")
     return orders[0] if orders else None

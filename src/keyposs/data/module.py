@@ -156,10 +156,12 @@ class FaceDataModule(pl.LightningDataModule):
         Their boxes are the chosen ones.
 
         Raises:
-            KeyposError: if the data cannot be read or a face has no such box.
+            KeyposError: if the data cannot be read, its photos are not there, or a face has no such box.
         """
         if split not in self._annotations:
             faces = self.box.choose(self.dataset.annotations(split))
+            if faces and faces[0].file is not None and not faces[0].file.exists():  # no photo was there to look at
+                raise KeyposError(faces[0].file, "the photo is missing", "put the folder of photos into data.root")
             moved = split != "train" and any(self.box_error)
             self._annotations[split] = erring(faces, *self.box_error, self.seed) if moved else faces
             _log.info("%s %s: %d faces", self.dataset.name, split, len(self._annotations[split]))
@@ -216,10 +218,11 @@ class FaceDataModule(pl.LightningDataModule):
         if rank > 0:
             torch.distributed.barrier()
         name, workers = f"{self.dataset.name}-{split}", max(self.workers, 1)
-        crops = cache_crops(folder, name, self.annotations(split), **frame, workers=workers)
-        if rank == 0 and world > 1:
-            torch.distributed.barrier()
-        return crops
+        try:
+            return cache_crops(folder, name, self.annotations(split), **frame, workers=workers)
+        finally:  # also where it fails: the others then fail alike instead of waiting
+            if rank == 0 and world > 1:
+                torch.distributed.barrier()
 
     def _loader(self, split: str, sampler: Sampler[Key], *, drop_last: bool = False) -> DataLoader[Faces]:
         return _Loader(
