@@ -70,6 +70,16 @@ def test_a_point_without_coordinates_is_never_counted(tmp_path):
     assert not face.occluded.any()
 
 
+def test_a_face_of_one_visible_point_is_bad(tmp_path):
+    write_aflw(tmp_path)
+    row_of = row(load(tmp_path, "test")[0])
+    change(tmp_path, "mask_new", lambda mask: mask.__setitem__((row_of, slice(1, None)), 0))
+    change(tmp_path, "mask_new", lambda mask: mask.__setitem__((row_of, 0), 1))
+    with pytest.raises(KeyposError, match=rf"{FILE}:{row_of + 1}: its landmarks coincide.*skip"):
+        load(tmp_path, "test")
+    assert len(load(tmp_path, "test", bad_faces="skip")) == 2
+
+
 def test_subsets(tmp_path):
     write_aflw(tmp_path)
     for face in load(tmp_path, "test"):
@@ -149,7 +159,7 @@ def test_bad_face_stops_or_is_skipped_and_counted(tmp_path, caplog, kind):
     with pytest.raises(KeyposError, match=cause + ".*Remedy"):
         load(tmp_path, "train")
     assert len(load(tmp_path, "train", "val", bad_faces="skip")) == 12
-    assert "skipped 1 bad faces of 13" in caplog.messages
+    assert "skipped 1 bad face of 13" in caplog.messages
 
 
 def test_a_missing_photo_and_a_broken_one(tmp_path, caplog):
@@ -159,7 +169,7 @@ def test_a_missing_photo_and_a_broken_one(tmp_path, caplog):
     whole = photo.read_bytes()
     for data, cause in ((whole[:-100], "cannot be read as an image"), (None, "the photo is missing")):
         photo.unlink() if data is None else photo.write_bytes(data)
-        with pytest.raises(KeyposError, match=rf"image00001\.jpg: {cause}.*and 1 more bad faces"):
+        with pytest.raises(KeyposError, match=rf"image00001\.jpg: {cause}.*and 1 more bad face"):
             load(tmp_path, "train")
         assert len(load(tmp_path, "train", "val", bad_faces="skip")) == 11
         assert "skipped 2 bad faces of 13" in caplog.messages

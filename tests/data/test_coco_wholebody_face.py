@@ -86,11 +86,24 @@ def test_one_json_may_be_missing(tmp_path, caplog):
 
 def test_annotations_without_any_photo(tmp_path):
     write_coco_wholebody(tmp_path)
-    shutil.rmtree(tmp_path / "val2017")
+    for folder in ("train2017", "val2017"):
+        shutil.rmtree(tmp_path / folder)
+    assert not CocoWholebodyFace(tmp_path).photos
     faces = load(tmp_path)
     assert len(faces) == 4
     with pytest.raises(KeyposError, match=r"val2017/000001000001\.png: the photo is missing"):
         faces["000001000001.png#100"].read()
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_a_missing_half_of_the_photos_is_an_error(tmp_path, missing):
+    write_coco_wholebody(tmp_path)
+    shutil.rmtree(tmp_path / {"train": "train2017", "test": "val2017"}[missing])
+    data = CocoWholebodyFace(tmp_path)
+    assert data.annotations("test" if missing == "train" else "train")
+    assert data.photos
+    with pytest.raises(KeyposError, match=r"\.png: the photo is missing.* more bad faces"):
+        data.annotations(missing)
 
 
 def test_one_missing_photo_is_an_error(tmp_path):
@@ -123,7 +136,7 @@ def test_bad_face_stops_or_is_skipped_and_counted(tmp_path, caplog, key, value, 
     with pytest.raises(KeyposError, match=rf"val_v1\.0\.json annotation 101: {cause}.*Remedy"):
         load(tmp_path)
     assert [name[-3:] for name in load(tmp_path, bad_faces="skip")] == ["100", "102", "103"]
-    assert "skipped 1 bad faces of 4" in caplog.messages
+    assert "skipped 1 bad face of 4" in caplog.messages
 
 
 def test_a_json_cut_in_half(tmp_path):

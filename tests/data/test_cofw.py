@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from cofw_writer import BOX, write_cofw, write_file
-from keyposs.data import Cofw
+from keyposs.data import Cofw, cofw
 from keyposs.errors import KeyposError
 
 real = pytest.mark.skipif("KEYPOSS_DATA" not in os.environ, reason="KEYPOSS_DATA is not set")
@@ -173,7 +173,19 @@ def test_bad_face_stops_or_is_skipped_and_counted(tmp_path, caplog, kind):
     with pytest.raises(KeyposError, match=rf"{TEST}:2: {CAUSES[kind]}.*Remedy.*skip"):
         load(tmp_path, "test")
     assert [face.name for face in load(tmp_path, "test", bad_faces="skip")] == ["test/0001", "test/0003", "test/0004"]
-    assert "skipped 1 bad faces of 4" in caplog.messages
+    assert "skipped 1 bad face of 4" in caplog.messages
+
+
+def test_skipping_decodes_every_image(tmp_path, monkeypatch):
+    def read(path, split, index):
+        if index == 1:
+            raise KeyposError(path, "its image is broken", "fetch it again")
+        return np.zeros((9, 9, 3), np.uint8)
+
+    write_cofw(tmp_path)
+    monkeypatch.setattr(cofw, "read_image", read)
+    assert len(load(tmp_path, "test")) == 4
+    assert [face.name for face in load(tmp_path, "test", bad_faces="skip")] == ["test/0001", "test/0003", "test/0004"]
 
 
 def test_an_image_that_breaks_later_says_which(tmp_path):

@@ -131,7 +131,7 @@ def test_bad_face_stops_or_is_skipped_and_counted(tmp_path, caplog, kind):
     data = Ibug300W(tmp_path, bad_faces="skip")
     found = [face.name for split in ("train", "val") for face in data.annotations(split)]
     assert sorted(found) == ["afw/100_2", "afw/101_1", "afw/101_2", "afw/102_1", "afw/102_2"]
-    assert "skipped 1 bad faces of 6" in caplog.messages
+    assert "skipped 1 bad face of 6" in caplog.messages
     assert any("100_1" in message for message in caplog.messages)
 
 

@@ -116,5 +116,5 @@ def test_bad_settings(settings, message):
 
 
 def test_unknown_split(dataset):
-    with pytest.raises(KeyposError, match=r"split dev: is unknown.*train, val, test"):
+    with pytest.raises(KeyposError, match=r"split=dev: is unknown.*train, val, test"):
         dataset.annotations("dev")

@@ -7,6 +7,7 @@ import pytest
 
 from keyposs.data import Wflw
 from keyposs.errors import KeyposError
+from keyposs.markup import Markup
 from writers import write_wflw, write_wflw_subsets
 
 real = pytest.mark.skipif("KEYPOSS_DATA" not in os.environ, reason="KEYPOSS_DATA is not set")
@@ -101,7 +102,40 @@ def test_bad_face_stops_or_is_skipped_and_counted(tmp_path, caplog, kind):
     with pytest.raises(KeyposError, match=CAUSES[kind] + ".*Remedy"):
         Wflw(tmp_path).annotations("test")
     assert len(Wflw(tmp_path, bad_faces="skip").annotations("test")) == 3
-    assert "skipped 1 bad faces of 4" in caplog.messages
+    assert "skipped 1 bad face of 4" in caplog.messages
+
+
+def test_all_bad_is_an_error_that_does_not_advise_what_is_set(tmp_path):
+    write_wflw(tmp_path, test=2)
+    path = tmp_path / LISTS / "list_98pt_rect_attr_test.txt"
+    edit(path, lambda lines: [" ".join(["7"] * 196 + line.split(" ")[196:]) for line in lines])
+    with pytest.raises(
+        KeyposError, match=r"coincide.* \(and 1 more bad face\)\. Remedy: mend or remove the annotation\.$"
+    ):
+        Wflw(tmp_path, bad_faces="skip").annotations("test")
+    with pytest.raises(KeyposError, match=r"Remedy: mend or remove the annotation, or set data\.bad_faces=skip\.$"):
+        Wflw(tmp_path).annotations("test")
+
+
+def test_settings_that_are_known_but_not_here(tmp_path, monkeypatch):
+    with pytest.raises(KeyposError, match=r"data\.root: is not given"):
+        Wflw(None)
+    monkeypatch.setattr(Wflw, "markup", Markup("five", (), ((0, 1),), size=5))
+    with pytest.raises(
+        KeyposError, match=r"norm=inter-ocular: is not for markup five, .*: choose one of box, diagonal"
+    ):
+        Wflw(tmp_path)
+    with pytest.raises(KeyposError, match=r"norm=ears: is unknown\. Remedy: choose one of box, diagonal"):
+        Wflw(tmp_path, norm="ears")
+
+
+def test_each_split_is_read_once(tmp_path, monkeypatch):
+    write_wflw(tmp_path)
+    data = Wflw(tmp_path)
+    before = {split: data.annotations(split) for split in ("train", "val", "test")}
+    monkeypatch.setattr(Wflw, "sources", None)
+    for split, faces in before.items():
+        assert data.annotations(split) is faces
 
 
 def test_root_without_lists(tmp_path):
@@ -178,7 +212,7 @@ def test_a_subset_line_of_another_face_is_an_error(tmp_path, caplog):
     with pytest.raises(KeyposError, match=r"largepose\.txt:1: names a face of .*test 0\.png that is not in the test"):
         subsets(tmp_path)
     assert len(subsets(tmp_path, bad_faces="skip")) == 4
-    assert "skipped 1 bad faces of 5" in caplog.messages
+    assert "skipped 1 bad face of 5" in caplog.messages
 
 
 def test_subset_lines_of_other_photos_are_counted(tmp_path, caplog):

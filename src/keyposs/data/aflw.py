@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from keyposs.data.dataset import SKIP, FaceDataset, Source, check_choice
+from keyposs.data.dataset import SKIP, FaceDataset, check_choice
 from keyposs.data.formats.matlab import read_matlab
+from keyposs.data.gather import Source
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_19
 from keyposs.types import Annotation

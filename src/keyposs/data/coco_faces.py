@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from keyposs.data.dataset import SKIP, FaceDataset, Source
+from keyposs.data.dataset import SKIP, FaceDataset
 from keyposs.data.formats.coco import Coco, Record
+from keyposs.data.gather import Source
 from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
 from keyposs.types import Annotation

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from keyposs.data.coco_faces import CocoFaces
-from keyposs.data.dataset import Source
 from keyposs.data.formats.coco import Coco, Record, read_coco
+from keyposs.data.gather import Source
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup, markup_of
 

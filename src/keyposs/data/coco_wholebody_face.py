@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from keyposs.data.coco_faces import CocoFaces, find_photo
-from keyposs.data.dataset import Source
+from keyposs.data.coco_faces import CocoFaces
 from keyposs.data.formats.coco import Record, read_coco
+from keyposs.data.gather import Source
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_68
 
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 _KEPT = {"images", "annotations", "id", "file_name", "width", "height", "image_id", "iscrowd", "face_box"}
 _PHOTOS = {"train": "train2017", "test": "val2017"}
+_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class CocoWholebodyFace(CocoFaces):
@@ -56,6 +58,12 @@ class CocoWholebodyFace(CocoFaces):
         super().__init__(root, norm=norm, bad_faces=bad_faces)
         self.files = {"train": train, "test": test}
 
+    @cached_property
+    def photos(self) -> bool:  # type: ignore[override]
+        """Whether any photo of any split is there; then none may be missing."""
+        folders = {self.root / name for name in _PHOTOS.values()} | {path.parent for path in self._find().values()}
+        return any(path.suffix.lower() in _SUFFIXES for folder in folders for path in folder.glob("*"))
+
     def sources(self, split: str) -> Sequence[Source]:
         """One for each valid face of the split's json."""
         if split == "val":
@@ -65,10 +73,7 @@ class CocoWholebodyFace(CocoFaces):
             _log.warning("%s: the json of the split %s is not there", self.name, split)
             return []
         file = read_coco(path, _prune)
-        folders = (self.root / _PHOTOS[split], path.parent)
-        names = (image.get("file_name") for image in file.images.values())
-        self.photos = any(isinstance(name, str) and find_photo(name, folders) for name in names)
-        return self.faces(file, folders)
+        return self.faces(file, (self.root / _PHOTOS[split], path.parent))
 
     def _find(self) -> dict[str, Path]:
         places = [(split, self.root / part) for split, name in self.files.items() for part in (Path(name).name, name)]

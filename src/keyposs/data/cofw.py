@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from keyposs.data.dataset import SKIP, FaceDataset, Source
+from keyposs.data.dataset import SKIP, FaceDataset
 from keyposs.data.formats.cofw_file import Column, read_columns, read_image
+from keyposs.data.gather import Source
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_29
 from keyposs.types import Annotation
@@ -45,7 +46,6 @@ class Cofw(FaceDataset):
     name = "cofw"
     markup = MARKUP_29
     official: ClassVar[Mapping[str, int]] = {"train": 1345, "test": 507, "lfpw": LFPW, "cofw": 500}
-    photos = False
 
     def sources(self, split: str) -> Sequence[Source]:
         """One for each face of the split's file; images are looked at, not read."""

@@ -3,7 +3,6 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from keyposs.data.photo import check_photo, read_photo
+from keyposs.data.gather import Source, decode, gather, look
+from keyposs.data.photo import read_photo
 from keyposs.data.split import hold_out
 from keyposs.errors import KeyposError
-from keyposs.markup import Markup
+from keyposs.markup import NORMS, Markup
 from keyposs.types import Annotation, Photo
 
 BAD_FACES = ("error", "skip")
@@ -22,9 +22,7 @@ BAD_FACES = ("error", "skip")
 SPLITS = ("train", "val", "test")
 
 SKIP = "data.bad_faces=skip"
-
-Source = Callable[[], Annotation]
-"""Makes the annotation of one face, or raises KeyposError."""
+OR_SKIP = f", or set {SKIP}"
 
 _log = logging.getLogger(__name__)
 
@@ -69,10 +67,12 @@ class FaceDataset(ABC):
     """Whether the norms `box` and `diagonal` are of the dataset's own face box, not of the landmarks' tight one."""
 
     photos: bool = True
-    """Whether each face has a photo file that is there and can be looked at."""
+    """Whether there are pictures of the faces; without any the annotations can be used, but not trained on."""
 
-    def __init__(self, root: str | Path, *, norm: str = "inter-ocular", bad_faces: str = "error") -> None:
-        check_choice("data.norm", norm, self.markup.norms)
+    def __init__(self, root: str | Path | None, *, norm: str = "inter-ocular", bad_faces: str = "error") -> None:
+        if root is None:
+            raise KeyposError("data.root", "is not given", "add data.root=... to the command")
+        check_norm(norm, self.markup)
         check_choice("data.bad_faces", bad_faces, BAD_FACES)
         self.root, self.norm, self.bad_faces = Path(root).expanduser(), norm, bad_faces
 
@@ -91,11 +91,15 @@ class FaceDataset(ABC):
             KeyposError: if the files are missing, or if a face is bad and not to be skipped.
         """
         check_choice("split", split, SPLITS)
-        return self._read("test") if split == "test" else self._train_and_val[split == "val"]
+        return self._test if split == "test" else self._train_and_val[split == "val"]
 
     def gather(self, split: str) -> tuple[list[Annotation], list[KeyposError]]:
         """All good faces of an official split, and what is wrong with the others; photos are looked at, not decoded."""
-        return _gather(self.sources(split), check_photo if self.photos else None)
+        return gather(self.sources(split), look if self.photos else None)
+
+    def cut(self, train: list[Annotation], val: list[Annotation]) -> tuple[list[Annotation], list[Annotation]]:
+        """The faces to train on and to validate on; `val` is cut from `train` where the authors give none."""
+        return (train, val) if val else hold_out(train)
 
     def describe(
         self,
@@ -126,18 +130,12 @@ class FaceDataset(ABC):
             face_box: x0, y0, x1, y1 as the dataset gives it; one without an area counts as none.
 
         Raises:
-            KeyposError: if the points are not finite or coincide, so that no error can be normalised.
+            KeyposError: if the points are not finite or coincide, so that there is no crop or norm.
         """
         visible = np.ones(len(keypoints), dtype=bool) if visible is None else visible
         occluded = np.zeros(len(keypoints), dtype=bool) if occluded is None else occluded
-        seen = keypoints[visible]
-        if not (len(seen) and np.isfinite(seen).all()):
-            cause = "its landmarks are not finite" if len(seen) else "it has no annotated landmark"
-            raise KeyposError(source, cause, f"mend or remove the annotation, or set {SKIP}")
+        box, face_box = _tight_box(source, keypoints[visible]), _with_area(face_box)
         keypoints = np.where(visible[:, None], keypoints, 0.0)
-        box = np.concatenate([seen.min(0), seen.max(0)])
-        if face_box is not None and not (np.isfinite(face_box).all() and (face_box[2:] > face_box[:2]).all()):
-            face_box = None
         norm_box = face_box if self.face_box_norm and face_box is not None else box
         length = self.markup.norm(self.norm, keypoints, visible, norm_box)
         if not (np.isfinite(length) and length > 0):
@@ -158,49 +156,71 @@ class FaceDataset(ABC):
 
     @cached_property
     def _train_and_val(self) -> tuple[list[Annotation], list[Annotation]]:
-        train, val = self._read("train"), self._read("val")
-        return (train, val) if val else hold_out(train)
+        return self.cut(self._read("train"), self._read("val"))
+
+    @cached_property
+    def _test(self) -> list[Annotation]:
+        return self._read("test")
 
     def _read(self, split: str) -> list[Annotation]:
         sources = self.sources(split)
         # Where bad faces are skipped each photo is decoded once, so that none can stop a training later.
-        look = _decode if self.bad_faces == "skip" else check_photo
-        good, errors = _gather(sources, look if self.photos else None)
+        at = decode if self.bad_faces == "skip" else look
+        good, errors = gather(sources, at if self.photos else None)
         if errors and (self.bad_faces == "error" or not good):
-            first, more = errors[0], f" (and {len(errors) - 1} more bad faces)" if len(errors) > 1 else ""
-            known = SKIP in first.remedy or self.bad_faces == "skip"
-            raise KeyposError(first.subject, first.cause + more, first.remedy + ("" if known else f", or set {SKIP}"))
+            raise _first_of(errors, skipping=self.bad_faces == "skip")
         for error in errors:
             _log.warning("skipped a bad face: %s: %s", error.subject, error.cause)
         if errors:
-            _log.warning("skipped %d bad faces of %d", len(errors), len(sources))
+            _log.warning("skipped %d bad %s of %d", len(errors), _faces(len(errors)), len(sources))
         return good
 
 
-def _gather(
-    sources: Sequence[Source], look: Callable[[Path], object] | None
-) -> tuple[list[Annotation], list[KeyposError]]:
-    def attempt(source: Source) -> Annotation | KeyposError:
-        try:
-            face = source()
-            if look is not None:
-                look(face.file)
-        except KeyposError as error:
-            return error
-        return face
+def check_norm(norm: str, markup: Markup) -> None:
+    """Refuses a norm that is unknown, or that the markup has no points for.
 
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(attempt, sources))
-    good = [result for result in results if isinstance(result, Annotation)]
-    return good, [result for result in results if isinstance(result, KeyposError)]
+    Raises:
+        KeyposError: naming it.
+    """
+    if norm in NORMS and norm not in markup.norms:
+        cause = f"is not for markup {markup.name}, which has no eyes' points for it"
+        raise KeyposError(f"data.norm={norm}", cause, f"choose one of {', '.join(markup.norms)}")
+    check_choice("data.norm", norm, markup.norms)
 
 
-def _decode(file: Path) -> None:
-    read_photo(file)
+def _first_of(errors: Sequence[KeyposError], *, skipping: bool) -> KeyposError:
+    """One error for all: the first, how many more there are, and `SKIP` as a remedy unless it is set already."""
+    first, rest = errors[0], len(errors) - 1
+    more, remedy = f" (and {rest} more bad {_faces(rest)})" if rest else "", first.remedy.replace(OR_SKIP, "")
+    return KeyposError(first.subject, first.cause + more, remedy if skipping else remedy + OR_SKIP)
+
+
+def _faces(number: int) -> str:
+    return "face" if number == 1 else "faces"
+
+
+def _tight_box(source: Path | str, seen: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " 4"]:
+    """Of the visible landmarks.
+
+    Raises:
+        KeyposError: if they are none, not finite, or all in one place.
+    """
+    remedy = f"mend or remove the annotation{OR_SKIP}"
+    if not (len(seen) and np.isfinite(seen).all()):
+        cause = "its landmarks are not finite" if len(seen) else "it has no annotated landmark"
+        raise KeyposError(source, cause, remedy)
+    low, high = seen.min(0), seen.max(0)
+    if not (high > low).any():
+        raise KeyposError(source, "its landmarks coincide: their box has no extent", remedy)
+    return np.concatenate([low, high])
+
+
+def _with_area(box: Float[np.ndarray, " 4"] | None) -> Float[np.ndarray, " 4"] | None:
+    return box if box is not None and np.isfinite(box).all() and (box[2:] > box[:2]).all() else None
 
 
 def _no_norm(norm: str, length: float) -> tuple[str, str]:
     """Cause and remedy of a face whose errors cannot be normalised."""
     if np.isnan(length):
-        return f"the landmarks of its {norm} norm are not annotated", "choose data.norm=box, or set " + SKIP
-    return f"its landmarks coincide: the {norm} norm is {length}", "mend or remove the annotation, or set " + SKIP
+        return f"the landmarks of its {norm} norm are not annotated", "choose data.norm=box" + OR_SKIP
+    return f"its landmarks coincide: the {norm} norm is {length}", "mend or remove the annotation" + OR_SKIP

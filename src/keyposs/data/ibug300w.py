@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from keyposs.data.dataset import FaceDataset, Source
+from keyposs.data.dataset import FaceDataset
 from keyposs.data.formats.ibug_boxes import find_boxes, photo_key, read_boxes
 from keyposs.data.formats.ibug_folders import (
     PARTS,
@@ -22,6 +22,7 @@ from keyposs.data.formats.ibug_folders import (
     report,
 )
 from keyposs.data.formats.pts import read_points
+from keyposs.data.gather import Source
 from keyposs.markup import MARKUP_68
 from keyposs.types import Annotation
 

@@ -6,14 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from keyposs.data.dataset import SPLITS, check_choice, check_norm
 from keyposs.data.rendering.face import render_face
 from keyposs.data.rendering.look import draw_look
 from keyposs.data.rendering.scene import draw_scene
 from keyposs.errors import KeyposError
-from keyposs.markup import MARKUP_68, NORMS
+from keyposs.markup import MARKUP_68
 from keyposs.types import Annotation
-
-_SPLITS = ("train", "val", "test")
 
 
 class Synthetic:
@@ -48,12 +47,11 @@ class Synthetic:
         seed: int = 0,
         norm: str = "inter-ocular",
     ) -> None:
-        self.sizes = dict(zip(_SPLITS, (train, val, test), strict=True))
+        self.sizes = dict(zip(SPLITS, (train, val, test), strict=True))
         for setting, value in {**self.sizes, "seed": seed}.items():
             if value < 0:
                 raise KeyposError(f"data.{setting}={value}", "is negative", "give 0 or more")
-        if norm not in NORMS:
-            raise KeyposError(f"data.norm={norm}", "is unknown", f"choose one of {', '.join(NORMS)}")
+        check_norm(norm, self.markup)
         self.seed, self.norm = seed, norm
 
     def annotations(self, split: str) -> list[Annotation]:
@@ -62,16 +60,19 @@ class Synthetic:
         Raises:
             KeyposError: if the split is unknown.
         """
-        if split not in _SPLITS:
-            raise KeyposError(f"split {split}", "is unknown", f"choose one of {', '.join(_SPLITS)}")
+        check_choice("split", split, SPLITS)
         return [self._annotation(split, i) for i in range(self.sizes[split])]
 
     def gather(self, split: str) -> tuple[list[Annotation], list[KeyposError]]:
         """The faces of a split, as `FaceDataset` gives them; none is ever bad."""
         return self.annotations(split), []
 
+    def cut(self, train: list[Annotation], val: list[Annotation]) -> tuple[list[Annotation], list[Annotation]]:
+        """Both as they are, as `FaceDataset` does where the authors give a `val`."""
+        return train, val
+
     def _annotation(self, split: str, index: int) -> Annotation:
-        key = (self.seed, _SPLITS.index(split), index)
+        key = (self.seed, SPLITS.index(split), index)
         scene = draw_scene(key)
         keypoints, visible = scene.keypoints, np.ones(MARKUP_68.size, dtype=bool)
         occluded = scene.occluded

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from keyposs.data.dataset import FaceDataset, Source
+from keyposs.data.dataset import FaceDataset
 from keyposs.data.formats.wflw_lists import ATTRIBUTES, Face, match, read_list
+from keyposs.data.gather import Source
 from keyposs.errors import KeyposError
 from keyposs.markup import MARKUP_98
 from keyposs.types import Annotation
@@ -36,9 +37,13 @@ class Wflw(FaceDataset):
     markup = MARKUP_98
     official: ClassVar[Mapping[str, int]] = {"train": 7500, "test": 2500, **_COUNTS}
 
+    @property
+    def photos(self) -> bool:  # type: ignore[override]
+        """Whether the folder of photos is there."""
+        return (self.root / "WFLW_images").is_dir()
+
     def sources(self, split: str) -> Sequence[Source]:
         """One for each line of the split's list, and for each line of a subset's list that is wrong."""
-        self.photos = (self.root / "WFLW_images").is_dir()
         if split == "val":
             return []
         path = self._lists().get(split)
