@@ -82,8 +82,16 @@ def test_its_table_and_its_curves(
 @pytest.mark.parametrize(
     ("override", "match"),
     [
-        ("split=train", "split=train: is unknown. Remedy: choose one of val, test"),
-        ("levels=[0,30]", "levels=30: is no fraction below 1"),
+        ("split=train", r"split=train: names no split\. Remedy: choose val, test or \[val,test\]"),
+        ("split=null", "split=None: names no split"),
+        ("split=[]", r"split=\[\]: names no split"),
+        ("split=[[val]]", r"split=\[\['val'\]\]: names no split"),
+        ("levels=[0,30]", r"levels=\[0, 30\]: are no fractions below 1"),
+        ("levels=[[0,0.1]]", r"levels=\[\[0, 0.1\]\]: are no fractions below 1"),
+        ("levels=null", "levels=None: are no fractions"),
+        ("levels=[null]", r"levels=\[None\]: are no fractions"),
+        ("levels=[]", r"levels=\[\]: are no fractions"),
+        ("levels=many", "levels=many: are no fractions"),
         ("data.val=0", "data=synthetic: has no val faces"),
     ],
 )

@@ -13,8 +13,7 @@ from keyposs import plots, viz
 from keyposs.callbacks import DecoderMetrics
 from keyposs.checkpoint import Checkpoint, adopt, load
 from keyposs.config import command
-from keyposs.data.boxes import shift_and_scale
-from keyposs.data.dataset import check_choice
+from keyposs.data.boxes import is_fraction
 from keyposs.errors import KeyposError
 from keyposs.evaluate import build
 from keyposs.files import write_json, write_text
@@ -48,10 +47,7 @@ def robustness(config: DictConfig, checkpoint: Checkpoint) -> list[Row]:
     Raises:
         KeyposError: if a level or the split makes no sense, or the data has no such faces.
     """
-    splits = [config.split] if isinstance(config.split, str) else list(config.split)
-    for split in splits:
-        check_choice("split", split, ("val", "test"))
-    levels = sorted({shift_and_scale(level, "levels")[0] for level in config.levels})
+    splits, levels = _splits(config.split), _levels(config.levels)
     errors = {(kind, level): (level * a, level * b) for kind, (a, b) in KINDS.items() for level in levels}
     datamodule = instantiate(config.datamodule, cache=None)  # a cache of moved crops would serve once
     for split in splits:
@@ -70,6 +66,30 @@ def robustness(config: DictConfig, checkpoint: Checkpoint) -> list[Row]:
     if trainer.is_global_zero:
         _write(Path(config.run_dir), rows, f"Checkpoint {checkpoint.file}; padding {config.padding}.")
     return rows
+
+
+def _splits(split: Any) -> list[str]:
+    """One, or several.
+
+    >>> _splits("val"), _splits(["val", "test"])
+    (['val'], ['val', 'test'])
+    """
+    splits = list(split) if isinstance(split, Sequence) and not isinstance(split, str) else [split]
+    if not splits or not set(splits) <= {"val", "test"}:
+        raise KeyposError(f"split={split}", "names no split", "choose val, test or [val,test]")
+    return splits
+
+
+def _levels(level: Any) -> list[float]:
+    """One, or several in order.
+
+    >>> _levels(0.1), _levels([0.1, 0, 0.1])
+    ([0.1], [0.0, 0.1])
+    """
+    levels = list(level) if isinstance(level, Sequence) else [level]
+    if not levels or not all(map(is_fraction, levels)):
+        raise KeyposError(f"levels={level}", "are no fractions below 1", "give some, like [0,0.1]")
+    return sorted(set(map(float, levels)))
 
 
 def _write(run: Path, rows: Sequence[Row], facts: str) -> None:
