@@ -64,13 +64,22 @@ def test_adopt_takes_the_boxes_where_the_command_leaves_them_open(stored: Path, 
 
     saved = load(stored)
     trained = {"_target_": "keyposs.data.Boxes", "source": "csv", "file": "b.csv", "root": "there", "jitter": [0.1, 0]}
-    ours = saved._replace(config=saved.config | {"box": trained})
+    data = saved.config["data"] | {"root": "there"}
+    ours = saved._replace(config=saved.config | {"box": trained, "data": data})
+    apart = saved._replace(config=saved.config | {"box": trained | {"root": "apart"}, "data": data})
     older = saved._replace(config={key: value for key, value in saved.config.items() if key != "box"})
     here = adopted(ours, "data=300w", "data.root=here")
     assert (here.source, here.file, here.root, here.jitter) == ("csv", "b.csv", "here", (0.1, 0.0))
+    assert adopted(apart, "data=300w", "data.root=here").root == "apart"
     assert adopted(ours, "box=dataset").source == "dataset"
     assert adopted(older).source == adopted(saved).source == "landmarks"
     assert "box" not in adopt(composed("source=a", "checkpoint=b", name="predict"), ours)
+
+
+def test_boxes_set_up_but_not_chosen_are_an_error(stored: Path, composed: Small) -> None:
+    match = "box.file, box.jitter: is given, but no box is chosen. Remedy: add box=csv"
+    with pytest.raises(KeyposError, match=match):
+        adopt(composed("+box.file=x.csv", "+box.jitter=0.1", name="evaluate"), load(stored))
 
 
 @pytest.mark.parametrize(("key", "value", "given"), [("heatmap_size", 4, 8), ("image_size", 256, 64)])

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from keyposs.errors import KeyposError
 from keyposs.files import atomic
 from keyposs.markup import Markup
 from keyposs.module import LandmarkModule
+from keyposs.resume import follow_data
 
 FOLDER = "checkpoints"
 """Where a run directory keeps `last.ckpt`, `best.ckpt` and `best.safetensors`."""
@@ -92,7 +94,7 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     Where the config leaves the boxes, the padding of the crops or the seed open, they are the checkpoint's too.
 
     Raises:
-        KeyposError: if the config asks for another heatmap size or image size.
+        KeyposError: if the config asks for another heatmap size or image size, or sets up boxes but chooses none.
     """
     for key in ("heatmap_size", "image_size"):
         wanted, given = config.get(key), checkpoint.config[key]
@@ -111,11 +113,18 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     for key in ("padding", "seed"):
         if merged.get(key) is None:
             merged[key] = checkpoint.config["datamodule"][key]
-    if "box" in merged and merged.box is None:
-        merged.box = checkpoint.config.get("box")  # older checkpoints have none
-        if merged.box is not None and "root" in merged.box:
-            merged.box.root = "${oc.select:data.root,null}"
+    if "box" in merged:
+        merged.box = _box(merged.box, checkpoint.config)
     return merged
+
+
+def _box(box: DictConfig | None, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The boxes of the config, else those of the checkpoint; None for those of an older checkpoint, which has none."""
+    if box is None:
+        return follow_data(stored["box"], stored.get("data", {})) if stored.get("box") else None
+    if "_target_" not in box:
+        raise KeyposError(", ".join(f"box.{key}" for key in box), "is given, but no box is chosen", "add box=csv")
+    return box
 
 
 def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:

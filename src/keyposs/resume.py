@@ -1,8 +1,10 @@
 """Going on with an interrupted run: its config, and the log that it had written."""
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -55,6 +57,8 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         raise KeyposError(config.resume, "is not a run directory (no config.yaml)", "give the one to go on with")
     saved = OmegaConf.load(file)
     assert isinstance(saved, DictConfig)
+    if "box" in saved:  # not in older runs
+        saved.box = follow_data(saved.box, saved.data)
     OmegaConf.set_struct(saved, True)
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
@@ -68,6 +72,23 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise KeyposError(override, f"names nothing that {file} has", "leave it out") from error
     saved.run_dir = run
     return saved
+
+
+def follow_data(box: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored `box` whose `root`, where it was the stored data's, is that of the data at hand, wherever it lies now.
+
+    >>> follow_data({"source": "csv", "root": "there"}, {"root": "there"})
+    {'source': 'csv', 'root': '${oc.select:data.root,null}'}
+    """
+    followed = "root" in box and box["root"] == data.get("root")
+    return {**box, **({"root": "${oc.select:data.root,null}"} if followed else {})}
+
+
+def anchor(config: DictConfig) -> None:
+    """Makes `box.file` absolute, in place, so that a later command finds it from any folder."""
+    file = OmegaConf.select(config, "box.file")
+    if file is not None:
+        config.box.file = os.path.abspath(os.path.expanduser(str(file)))
 
 
 def replay(loggers: Sequence[Logger], metrics: Path, last: Path, *, epochs: int) -> None:

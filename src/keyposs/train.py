@@ -40,6 +40,7 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
     start, run = time.perf_counter(), Path(config.run_dir)
     if last is None and any((run / checkpoint.FOLDER).glob("*.ckpt")):
         raise KeyposError(run, "holds a run already", f"go on with it, resume={run}, or choose another hydra.run.dir")
+    resume.anchor(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.datamodule)
     for split in ("train", "val", "test"):
