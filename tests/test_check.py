@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
+from every_writer import EXTRA, WRITERS
 from exchanged import exchanged
 from keyposs import check as command
 from keyposs.check import CHECKS, check
-from keyposs.checks.findings import NOTE, WRONG, Section
+from keyposs.checks.findings import NOTE, WRONG, Finding, Section
 from keyposs.data import Ibug300W, Synthetic
 from keyposs.data.formats.pts import read_points
 from keyposs.errors import KeyposError
@@ -95,6 +96,29 @@ def test_counts_are_the_authors(clean: Path, checked: Checked, monkeypatch: pyte
     assert said(sections, NOTE) == "counts: 1 part not there at all: indoor"
 
 
+def test_a_split_that_is_not_there_at_all_is_wrong(root: Path, checked: Checked) -> None:
+    for part in ("afw", "helen", "lfpw/trainset"):
+        shutil.rmtree(root / part)
+    sections = checked(root, "ignore=null")
+    assert "train + val: 0 of 3148" in wrong(sections)
+    assert re.search(r"not there at all: .*afw", said(sections, NOTE))
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_every_photo_is_read(name: str, checked: Checked, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / "data")
+    sections = checked(tmp_path / "data", *EXTRA.get(name, []), data=name)
+    good, photos, bad = sections["files"].rows
+    assert good[1:] == photos[1:]
+    assert sum(int(number or 0) for number in photos[1:]) >= 12
+    assert bad[1:] == ("0", "0", "0")
+
+
+def test_a_dataset_that_has_no_val_gets_none(composed: Compose) -> None:
+    config = composed("data=synthetic", "data.train=4", "data.val=0", "data.test=3", "faces=1", name="check")
+    assert check(config)[0].rows[0] == ("good annotations", "4", "", "3")
+
+
 def test_all_bad_files_are_named(root: Path, checked: Checked) -> None:
     (root / "afw/1_1.jpg").unlink()
     photo = root / "lfpw/trainset/2_1.jpg"
@@ -170,8 +194,15 @@ def test_mirrored_photos_whose_names_did_not_turn(root: Path, checked: Checked) 
 
 def test_faces_without_the_box_chosen(clean: Path, checked: Checked) -> None:
     found = wrong(checked(clean, "box=dataset"))
-    assert found.startswith("boxes: 20 faces without the box chosen: afw/")
-    assert "has no box of the dataset's own" in found
+    assert found.startswith("boxes: 20 faces without the box chosen: afw/0_1; afw/")
+    assert "of 1 faces" not in found
+
+
+def test_faces_without_a_box_in_the_csv(clean: Path, checked: Checked, tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\nafw/0_1,0,0,900,900\n")
+    found = wrong(checked(clean, "box=csv", f"box.file={tmp_path / 'boxes.csv'}"))
+    assert found.startswith("boxes: 19 faces without the box chosen: afw/")
+    assert "afw/0_1" not in found
 
 
 def test_wflw_with_and_without_photos(tmp_path: Path, checked: Checked) -> None:
@@ -180,8 +211,9 @@ def test_wflw_with_and_without_photos(tmp_path: Path, checked: Checked) -> None:
     assert "files" not in wrong(sections)
     assert sections["boxes"].rows[1] == ("own face boxes", "11", "1", "4") or sections["boxes"].rows[1][3] == "4"
     shutil.rmtree(tmp_path / "wflw/WFLW_images")
+    assert checked(tmp_path / "wflw", "ignore=[files,counts,flip]", data="wflw")["files"].level == NOTE
     sections = checked(tmp_path / "wflw", data="wflw")
-    assert "files" not in wrong(sections)
+    assert "files: no photos: their folder is missing" in wrong(sections)
     for name, row in (("files", 1), ("points", 1), ("photos", 0)):
         assert sections[name].rows[row][1] == "no photos"
     assert "no photos" in sections["duplicates"].rows[0]
@@ -256,6 +288,8 @@ def test_the_page_needs_nothing_else(root: Path, checked: Checked, tmp_path: Pat
     ("override", "words"),
     [
         ("ignore=[count]", "ignore=count: is unknown. Remedy: choose one of files, counts, norms"),
+        ("ignore=photos", "ignore=photos: is unknown. Remedy: choose one of files, .*, boxes"),
+        ("faces=true", "faces=True: is not a whole number of at least 1"),
         ("faces=0", "faces=0: is not a whole number of at least 1"),
         ("limit=none", "limit=none: is not a whole number of at least 1"),
     ],
@@ -268,6 +302,32 @@ def test_a_setting_that_makes_no_sense(clean: Path, checked: Checked, override: 
 def test_a_limit_of_photos(clean: Path, checked: Checked) -> None:
     sections = checked(clean, "limit=2")
     assert sections["files"].rows[:2] == [("good annotations", "11", "3", "6"), ("photos read", "2", "2", "2")]
+    assert "files: only 2 photos of each split read, as limit=2 says" in said(sections, NOTE)
+    assert "only" not in said(checked(clean, "limit=50"), NOTE)
+
+
+def test_one_name_to_ignore(clean: Path, checked: Checked) -> None:
+    sections = checked(clean, "ignore=counts")
+    assert sections["counts"].level == NOTE
+    assert wrong(sections) == ""
+
+
+def test_the_terminal_ends_with_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = [Finding(WRONG, "2 points", ("a",), "mend `mirrored` in the markup"), Finding(NOTE, "1 face")]
+    command.say([Section("flip", "", "", (), [], findings)], "2 faces in 1 s", Path("check.html"))
+    *_, note, wrong_line, item, verdict = capsys.readouterr().out.splitlines()
+    assert note == "note flip: 1 face"
+    assert wrong_line == "wrong flip: 2 points. Remedy: mend `mirrored` in the markup."
+    assert item.strip() == "a"
+    assert verdict == "2 faces in 1 s. 1 wrong, 1 note: check.html"
+
+
+def test_the_head_of_the_page_is_plain(composed: Compose) -> None:
+    data = ["data=lapa", "data.root=/faces", "data.train=train.json"]
+    facts = command.settings(composed(*data, "limit=3", "ignore=counts", name="check"))
+    assert {"data.root: /faces", "data.markup: 106", "box.source: landmarks"} <= set(facts)
+    assert facts[-2:] == ["limit: 3 photos of each split", "ignored, notes only: counts"]
+    assert not any("{" in fact for fact in facts)
 
 
 @pytest.mark.parametrize(("ignore", "status"), [("[counts]", 0), ("[]", 1)])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from rich.table import Table
 from keyposs import viz
 from keyposs.checks import files, geometry, likeness, page, sheet
 from keyposs.checks.duplicates import Pair
-from keyposs.checks.findings import WRONG, Section, count, excuse
+from keyposs.checks.findings import WRONG, Section, advised, count, excuse
 from keyposs.checks.shape import Shape, Symmetry, mean_shape, symmetry
 from keyposs.checks.survey import Survey, survey
 from keyposs.config import command
@@ -26,6 +27,9 @@ from keyposs.pictures import readable
 
 CHECKS = ("files", "counts", "norms", "points", "duplicates", "flip", "crops", "boxes", "photos")
 """In the order of the report."""
+
+IGNORABLE = CHECKS[:-1]
+"""Those that find something; photos are only described."""
 
 SHOWN = 10
 """Items of a finding that the terminal shows; the page has all."""
@@ -46,7 +50,7 @@ def check(config: DictConfig) -> list[Section]:
     seen = survey(instantiate(config.data), instantiate(config.box), **frame, limit=config.limit)
     shape, pairs = mean_shape(seen.keypoints), likeness.pairs_of(seen)
     mirror = symmetry(shape, seen.markup.flip)
-    sections = [excuse(section, config.ignore) for section in run_checks(seen, shape, mirror, pairs)]
+    sections = [excuse(section, ignored(config)) for section in run_checks(seen, shape, mirror, pairs)]
     tiles = sheet.tiles(seen, sheet.choose(seen, shape, pairs, config.faces))
     mean, run = sheet.mean_figure(seen.markup, shape, mirror), Path(config.run_dir)
     facts = list(map(readable, settings(config)))
@@ -63,20 +67,37 @@ def check_settings(config: DictConfig) -> None:
     Raises:
         KeyposError: naming it.
     """
-    for name in config.ignore:
-        check_choice("ignore", name, CHECKS)
+    for name in ignored(config):
+        check_choice("ignore", name, IGNORABLE)
     for setting, value in (("faces", config.faces), ("limit", 1 if config.limit is None else config.limit)):
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise KeyposError(f"{setting}={value}", "is not a whole number of at least 1", "give such a number")
+
+
+def ignored(config: DictConfig) -> list[str]:
+    """The checks that the user ignores: none, one by its name, or a list."""
+    names = config.ignore
+    return [] if names is None else [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 def settings(config: DictConfig) -> list[str]:
     """What was checked, a line each."""
+    groups = {name: OmegaConf.to_container(config[name], resolve=True) for name in ("data", "box")}
     return [
-        *(f"{name}: {OmegaConf.to_container(config[name], resolve=True)}" for name in ("data", "box")),
+        *(
+            f"{group}.{key}: {_brief(value)}"
+            for group, of in groups.items()
+            for key, value in of.items()
+            if key[0] != "_"
+        ),
         *([f"limit: {config.limit} photos of each split"] if config.limit else []),
-        *([f"ignored, notes only: {', '.join(config.ignore)}"] if config.ignore else []),
+        *([f"ignored, notes only: {', '.join(ignored(config))}"] if ignored(config) else []),
     ]
+
+
+def _brief(value: Any) -> str:
+    """A markup that is spelt out is called by its name."""
+    return str(value.get("name") if isinstance(value, dict) else value)
 
 
 def run_checks(seen: Survey, shape: Shape, mirror: Symmetry, pairs: Sequence[Pair]) -> list[Section]:
@@ -99,14 +120,14 @@ def say(sections: Sequence[Section], took: str, file: Path) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for header, group in groupby(sections, key=lambda section: section.header[1:]):
         console.print(table(list(group), header))
-    for section in sections:
-        for finding in section.findings:
-            colour = "red" if finding.level == WRONG else "yellow"
-            console.print(f"[{colour}]{finding.level}[/] {section.check}: {escape(finding.text)}")
-            for item in finding.items[:SHOWN]:
-                console.print(f"      {escape(item)}")
-            if len(finding.items) > SHOWN:
-                console.print(f"      and {len(finding.items) - SHOWN} more")
+    found = [(section.check, finding) for section in sections for finding in section.findings]
+    for name, finding in sorted(found, key=lambda pair: pair[1].level == WRONG):  # the worst above the verdict
+        colour = "red" if finding.level == WRONG else "yellow"
+        console.print(f"[{colour}]{finding.level}[/] {name}: {escape(advised(finding))}")
+        for item in finding.items[:SHOWN]:
+            console.print(f"      {escape(item)}")
+        if len(finding.items) > SHOWN:
+            console.print(f"      and {len(finding.items) - SHOWN} more")
     console.print(f"{took}. {page.verdict(sections)}: {file}", markup=False)
 
 

@@ -10,7 +10,8 @@ from keyposs.check import CHECKS, run_checks
 from keyposs.checks import geometry, likeness, page, sheet
 from keyposs.checks.findings import NOTE, WRONG
 from keyposs.checks.shape import mean_shape, symmetry
-from keyposs.checks.survey import SPLITS, Survey, View, view
+from keyposs.checks.survey import Survey, View, view
+from keyposs.data.dataset import SPLITS
 from keyposs.markup import MARKUP_68, Markup
 from keyposs.types import Annotation
 
@@ -82,7 +83,7 @@ def test_boxes_of_the_dataset_against_the_landmarks() -> None:
     seen = surveyed(annotation(CORNERS, face_box=half), annotation(CORNERS, face_box=half + 15), annotation(CORNERS))
     section = geometry.boxes(seen)
     assert section.rows[1][1] == "2"
-    assert [(f.level, f.text[:6], f.items) for f in section.findings] == [(NOTE, "1 face", ("face: 0.03",))]
+    assert [(f.level, f.text[:6], f.items) for f in section.findings] == [(NOTE, "1 face", ("face: 0.04",))]
 
 
 ODD = (0.0, -1e9, 1e9, 3.5, 40.0, float("nan"))

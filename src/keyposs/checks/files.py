@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from keyposs.checks.findings import NOTE, WRONG, Finding, Section, count, row
-from keyposs.checks.survey import SPLITS, Survey
+from keyposs.checks.survey import Survey
+from keyposs.data.dataset import SPLITS
 
 SMALL_NORM = 0.01
 """A norm below this part of the longer side of the landmarks' box is as good as zero."""
@@ -24,7 +25,9 @@ def files(survey: Survey) -> Section:
     named = Counter((face.name, split) for face, split in zip(survey.faces, survey.splits, strict=True))
     twice = [f"{name} ({split})" for (name, split), number in named.items() if number > 1]
     if twice:
-        findings.append(Finding(WRONG, f"{count(len(twice), 'name')} given to several faces", tuple(twice)))
+        text = f"{count(len(twice), 'name')} given to several faces"
+        findings.append(Finding(WRONG, text, tuple(twice), "rename one face of each"))
+    findings += _unread(survey)
     read = np.array([view is not None for view in survey.views], dtype=bool)
     return Section(
         "files",
@@ -42,27 +45,37 @@ def files(survey: Survey) -> Section:
     )
 
 
+def _unread(survey: Survey) -> list[Finding]:
+    """Photos that are not there, or that nobody looks at."""
+    if survey.faces and not survey.photos:
+        remedy = "put their folder into data.root, or add ignore=[files] to use annotations alone"
+        return [Finding(WRONG, "no photos: their folder is missing or empty", (), remedy)]
+    if survey.limit is not None and any(mask.sum() > survey.limit for mask in survey.masks):
+        return [Finding(NOTE, f"only {count(survey.limit, 'photo')} of each split read, as limit={survey.limit} says")]
+    return []
+
+
 def counts(survey: Survey) -> Section:
-    """Faces of each split, test subset and folder against the authors' counts."""
-    found = {name: _find(survey, name) for name in survey.official}
-    rows = [(_whole(name), found[name], survey.official[name]) for name in survey.official]
-    partial = [(name, f, n) for name, f, n in rows if f not in (0, n)]
-    absent = [name for name, f, n in rows if f == 0 < n]
+    """Annotations of each split, test subset and folder against the authors' counts."""
+    pairs = {name: (_find(survey, name), number) for name, number in survey.official.items()}
+    partial = [(_whole(name), f, n) for name, (f, n) in pairs.items() if f != n and (f or name in SPLITS)]
+    absent = [name for name, (f, n) in pairs.items() if f == 0 < n and name not in SPLITS]
     findings = []
     if partial:
         items = tuple(f"{name}: {f} of {n}" for name, f, n in partial)
-        findings.append(Finding(WRONG, f"{count(len(partial), 'count')} not the official one", items))
+        remedy = "fetch what is missing, or add ignore=[counts] to use what is there"
+        findings.append(Finding(WRONG, f"{count(len(partial), 'count')} not the official one", items, remedy))
     if absent:
         findings.append(Finding(NOTE, f"{count(len(absent), 'part')} not there at all", tuple(absent)))
     plain = {split: int(mask.sum()) for split, mask in zip(SPLITS, survey.masks, strict=True)}
     subsets = Counter(subset for face in _test(survey) for subset in face.subsets if subset != "all")
-    own = [(name, str(n), "") for name, n in {**plain, **subsets}.items() if name not in found or name == "train"]
+    own = [(name, str(n), "") for name, n in {**plain, **subsets}.items() if name not in pairs or name == "train"]
     return Section(
         "counts",
         "Counts",
-        "Good faces, and how many the authors count. `val` is cut from the authors' train where they give none.",
-        ("part", "faces", "official"),
-        [*own, *((name, str(f), str(n)) for name, f, n in rows)],
+        "Good annotations, and how many the authors count. `val` is cut from the authors' train where they give none.",
+        ("part", "annotations", "official"),
+        [*own, *((_whole(name), str(f), str(n)) for name, (f, n) in pairs.items())],
         findings,
     )
 
@@ -92,7 +105,8 @@ def norms(survey: Survey) -> Section:
         f"{name}: {norm:.3g} px"
         for name, norm in zip(survey.name_of(np.flatnonzero(bad)), survey.norms[bad], strict=True)
     ]
-    findings = [Finding(WRONG, f"{count(len(named), 'face')} with a norm of nothing", tuple(named))] if named else []
+    text, remedy = f"{count(len(named), 'face')} with a norm of nothing", "mend the annotations, or set data.norm=box"
+    findings = [Finding(WRONG, text, tuple(named), remedy)] if named else []
     part = survey.norms / np.maximum(side, 1e-9)
 
     def middle(values: np.ndarray, mask: Bool[np.ndarray, " n"], form: str) -> str:

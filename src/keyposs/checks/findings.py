@@ -17,6 +17,7 @@ class Finding(NamedTuple):
     level: str  # WRONG or NOTE
     text: str
     items: tuple[str, ...] = ()  # the faces or files, the worst first
+    remedy: str = ""  # what to do about it, where the items do not say so
 
 
 class Section(NamedTuple):
@@ -40,11 +41,20 @@ class Section(NamedTuple):
         return WRONG if WRONG in levels else NOTE if levels else ""
 
 
+def advised(finding: Finding) -> str:
+    """What it says, and what to do about it.
+
+    >>> advised(Finding(WRONG, "1 name given to several faces", (), "rename one of them"))
+    '1 name given to several faces. Remedy: rename one of them.'
+    """
+    return f"{finding.text}. Remedy: {finding.remedy}." if finding.remedy else finding.text
+
+
 def excuse(section: Section, ignore: Sequence[str]) -> Section:
     """The section with names that any file can hold, and with notes alone where the user ignores that check."""
     findings = [finding._replace(items=tuple(map(readable, finding.items))) for finding in section.findings]
     if section.check in ignore:
-        findings = [finding._replace(level=NOTE) for finding in findings]
+        findings = [finding._replace(level=NOTE, remedy="") for finding in findings]
     return section._replace(findings=findings)
 
 

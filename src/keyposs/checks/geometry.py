@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from keyposs.checks.findings import NOTE, WRONG, Finding, Section, count, row
-from keyposs.checks.survey import SPLITS, Survey
+from keyposs.checks.survey import Survey
+from keyposs.data.boxes import overlap
+from keyposs.data.dataset import SPLITS
 
 FAR = 1.0
 """A landmark that lies off the photo by more than this many face sides is wrong."""
@@ -39,13 +41,13 @@ def points(survey: Survey) -> Section:
     beyond = beyond_crop(survey)
     cut = _largest(beyond)
     found = (
-        (WRONG, "far off the photo", worst, far),
-        (NOTE, "a little off the photo", worst, little),
-        (NOTE, "outside the crop, where none can be found", cut, cut > 0),
+        (WRONG, "far off the photo", worst, far, "mend or remove their annotations"),
+        (NOTE, "a little off the photo", worst, little, ""),
+        (NOTE, "outside the crop, where none can be found", cut, cut > 0, ""),
     )
     findings = [
-        Finding(level, f"{count(int(mask.sum()), 'face')} with points {where}", _name(survey, values, mask))
-        for level, where, values, mask in found
+        Finding(level, f"{count(int(mask.sum()), 'face')} with points {where}", _name(survey, values, mask), remedy)
+        for level, where, values, mask, remedy in found
         if mask.any()
     ]
     low, high = survey.boxes[:, None, :2], survey.boxes[:, None, 2:]
@@ -116,16 +118,17 @@ def boxes(survey: Survey) -> Section:
     longer = [(b[:, 2:] - b[:, :2]).max(1, initial=0) for b in (survey.tight, survey.boxes)]
     extent = longer[0] / np.maximum(longer[1], 1e-9)
     own = [face.face_box for face in survey.faces]
-    overlap = np.array([np.nan if b is None else iou(b, t) for b, t in zip(own, survey.tight, strict=True)])
-    low = overlap < LOW_IOU
+    pairs = zip(own, survey.tight, strict=True)
+    shared = np.array([np.nan if box is None else overlap(tight, box[None])[0] for box, tight in pairs])
+    low = shared < LOW_IOU
     text = f"{count(int(low.sum()), 'face')} whose own box overlaps the landmarks' by less than {LOW_IOU:g} (IoU)"
-    findings = [Finding(NOTE, text, _name(survey, -overlap, low, sign=-1))] if low.any() else []
+    findings = [Finding(NOTE, text, _name(survey, -shared, low, sign=-1))] if low.any() else []
     if survey.boxless:
         text = f"{count(len(survey.boxless), 'face')} without the box chosen"
-        findings.append(Finding(WRONG, text, tuple(map(str, survey.boxless))))
+        findings.append(Finding(WRONG, text, tuple(survey.boxless), "add their boxes, or choose another box"))
 
     def of_overlap(mask: Any) -> str:
-        seen = overlap[mask & np.isfinite(overlap)]
+        seen = shared[mask & np.isfinite(shared)]
         return f"{seen.min():.2f}/{np.median(seen):.2f}" if len(seen) else "none"
 
     return Section(
@@ -136,23 +139,11 @@ def boxes(survey: Survey) -> Section:
         ("boxes", *SPLITS),
         [
             row("extent over box", survey.masks, lambda m: _percentiles(extent[m])),
-            row("own face boxes", survey.masks, lambda m: str(np.isfinite(overlap[m]).sum())),
+            row("own face boxes", survey.masks, lambda m: str(np.isfinite(shared[m]).sum())),
             row("their IoU", survey.masks, of_overlap),
         ],
         findings,
     )
-
-
-def iou(first: Float[np.ndarray, " 4"], second: Float[np.ndarray, " 4"]) -> float:
-    """Area of the intersection over that of the union.
-
-    >>> iou(np.array([0.0, 0, 2, 1]), np.array([1.0, 0, 3, 1]))
-    0.3333333333333333
-    """
-    width, height = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    both = max(width, 0.0) * max(height, 0.0)
-    either = sum(float(np.prod(b[2:] - b[:2])) for b in (first, second)) - both
-    return float(both / either) if either > 0 else 0.0
 
 
 def _percentiles(values: Float[np.ndarray, " n"]) -> str:

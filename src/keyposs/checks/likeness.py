@@ -53,6 +53,7 @@ def duplicates(survey: Survey, pairs: Sequence[Pair]) -> Section:
             WRONG if where.endswith("and test") and not painted else NOTE,
             f"{count(len(of), 'picture')} more than once {where}",
             tuple(map(name, of)),
+            "remove them from one side" if where.endswith("and test") and not painted else "",
         )
         for where, of in found.items()
         if of
@@ -116,12 +117,13 @@ def _uneven(markup: Markup, mirror: Symmetry) -> list[Finding]:
     order = wrong[np.argsort(-mirror.residual[wrong])]
     items = [f"{i} {markup.names[i]} (mirrors {markup.flip[i]}): {100 * mirror.residual[i]:.1f} %" for i in order]
     text = f"{count(len(wrong), 'point')} of the mean shape not where the mirrored partner is"
-    return [Finding(WRONG, text, tuple(items))] if items else []
+    return [Finding(WRONG, text, tuple(items), "mend `mirrored` in the markup")] if items else []
 
 
 def _exchanged(markup: Markup, shape: Shape) -> list[Finding]:
     items = tuple(sides(markup, shape))
-    return [Finding(WRONG, "left and right are exchanged", items)] if items else []
+    remedy = "exchange them in the markup, or turn back photos that were mirrored"
+    return [Finding(WRONG, "left and right are exchanged", items, remedy)] if items else []
 
 
 def _unlike(survey: Survey, far: Float[np.ndarray, " n"]) -> list[Finding]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from keyposs.checks.findings import NOTE, WRONG, Finding, Section, count
+from keyposs.checks.findings import NOTE, WRONG, Finding, Section, advised, count
 from keyposs.checks.sheet import Tile
 
 STYLE = """
@@ -81,7 +81,7 @@ def _section(section: Section) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    text = f'<strong class="{finding.level}">{finding.level}</strong>: {escape(finding.text)}'
+    text = f'<strong class="{finding.level}">{finding.level}</strong>: {escape(advised(finding))}'
     if not finding.items:
         return f"<p>{text}</p>"
     items = "".join(f"<li>{escape(item)}</li>" for item in finding.items)

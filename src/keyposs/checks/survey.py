@@ -15,12 +15,10 @@ from rich.progress import track
 
 from keyposs.crop import crop_matrix, warp
 from keyposs.data import Boxes
-from keyposs.data.split import hold_out
+from keyposs.data.dataset import SPLITS
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup
 from keyposs.types import Annotation, Photo
-
-SPLITS = ("train", "val", "test")
 
 THUMB = 64
 """Side in pixels of the grey picture of each face that duplicates are found by."""
@@ -44,14 +42,15 @@ class Survey:
         name: of the dataset.
         markup: of its landmarks.
         official: the authors' counts, see `FaceDataset`.
-        photos: whether the dataset has photos.
+        photos: whether there are pictures to read.
         padding: crop side over the longer side of a box.
         image_size: crop side in pixels.
         faces: those whose annotations are good, with the boxes chosen.
         splits: of each face.
         views: of each face; None where its photo was not read.
         bad: split and error of each face that is missing or broken.
-        boxless: what is said of each face without the box chosen; it has the landmarks' box here.
+        boxless: names of the faces without the box chosen; they have the landmarks' box here.
+        limit: how many photos of each split were read at most; None for all.
     """
 
     name: str
@@ -64,7 +63,8 @@ class Survey:
     splits: Sequence[str]
     views: Sequence[View | None]
     bad: Sequence[tuple[str, KeyposError]]
-    boxless: Sequence[KeyposError] = ()
+    boxless: Sequence[str] = ()
+    limit: int | None = None
 
     @cached_property
     def masks(self) -> list[Bool[np.ndarray, " n"]]:
@@ -121,7 +121,7 @@ def survey(
     """Reads the annotations of a dataset, and then every photo once.
 
     Args:
-        dataset: has `gather(split)` and what `FaceDataset` has.
+        dataset: has `gather(split)`, `cut` and what `FaceDataset` has.
         boxes: chooses the box of each face.
         padding: crop side over the longer side of a box.
         image_size: crop side in pixels.
@@ -129,13 +129,12 @@ def survey(
         quiet: shows no progress.
 
     Raises:
-        KeyposError: if the folder is not the dataset's, or there is no box for a face.
+        KeyposError: if the folder is not the dataset's, or a CSV of boxes is bad.
     """
     gathered = {split: dataset.gather(split) for split in SPLITS}
     bad = [(split, error) for split, (_, errors) in gathered.items() for error in errors]
     faces = {split: good for split, (good, _) in gathered.items()}
-    if not faces["val"]:
-        faces["train"], faces["val"] = hold_out(faces["train"])
+    faces["train"], faces["val"] = dataset.cut(faces["train"], faces["val"])
     flat = [face for split in SPLITS for face in faces[split]]
     splits = [split for split in SPLITS for _ in faces[split]]
     views: list[View | None] = [None] * len(flat)
@@ -147,30 +146,11 @@ def survey(
                 views[i] = view
             else:
                 bad.append((splits[i], view))
-    boxed, boxless = choose(boxes, flat)
+    found = boxes.find(flat)
+    boxless = [face.name for face, box in zip(flat, found, strict=True) if box is None]
+    boxed = [face if box is None else face._replace(box=box) for face, box in zip(flat, found, strict=True)]
     facts = (dataset.name, dataset.markup, dataset.official, dataset.photos)
-    return Survey(*facts, padding, image_size, boxed, splits, views, bad, boxless)
-
-
-def choose(boxes: Boxes, faces: Sequence[Annotation]) -> tuple[list[Annotation], list[KeyposError]]:
-    """The faces with the boxes chosen, and what is said of those that have none and keep their landmarks' box.
-
-    Raises:
-        KeyposError: if a CSV of boxes is bad or lacks faces.
-    """
-    try:
-        return boxes.choose(faces), []
-    except KeyposError:
-        if boxes.source == "csv":
-            raise
-    boxed, errors = [], []
-    for face in faces:
-        try:
-            boxed += boxes.choose([face])
-        except KeyposError as error:
-            boxed.append(face)
-            errors.append(error)
-    return boxed, errors
+    return Survey(*facts, padding, image_size, boxed, splits, views, bad, boxless, limit)
 
 
 def spread(start: int, stop: int, limit: int | None) -> list[int]:
