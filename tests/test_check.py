@@ -288,6 +288,7 @@ def test_the_page_needs_nothing_else(root: Path, checked: Checked, tmp_path: Pat
     ("override", "words"),
     [
         ("ignore=[count]", "ignore=count: is unknown. Remedy: choose one of files, counts, norms"),
+        ("ignore=3", "ignore=3: is unknown"),
         ("ignore=photos", "ignore=photos: is unknown. Remedy: choose one of files, .*, boxes"),
         ("faces=true", "faces=True: is not a whole number of at least 1"),
         ("faces=0", "faces=0: is not a whole number of at least 1"),

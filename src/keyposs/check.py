@@ -77,12 +77,12 @@ def check_settings(config: DictConfig) -> None:
 def ignored(config: DictConfig) -> list[str]:
     """The checks that the user ignores: none, one by its name, or a list."""
     names = config.ignore
-    return [] if names is None else [names] if isinstance(names, str) else [str(name) for name in names]
+    return [] if names is None else list(map(str, names if OmegaConf.is_list(names) else [names]))
 
 
 def settings(config: DictConfig) -> list[str]:
     """What was checked, a line each."""
-    groups = {name: OmegaConf.to_container(config[name], resolve=True) for name in ("data", "box")}
+    groups: dict[str, Any] = {name: OmegaConf.to_container(config[name], resolve=True) for name in ("data", "box")}
     return [
         *(
             f"{group}.{key}: {_brief(value)}"
