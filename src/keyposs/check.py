@@ -22,8 +22,7 @@ from keyposs.checks.survey import Survey, survey
 from keyposs.config import command
 from keyposs.data.dataset import check_choice
 from keyposs.errors import KeyposError
-from keyposs.files import write_json, write_text
-from keyposs.pictures import readable
+from keyposs.files import readable, write_json, write_text
 
 CHECKS = ("files", "counts", "norms", "points", "duplicates", "flip", "crops", "boxes", "photos")
 """In the order of the report."""

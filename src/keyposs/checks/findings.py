@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from keyposs.pictures import readable
+from keyposs.files import readable
 
 WRONG, NOTE = "wrong", "note"
 

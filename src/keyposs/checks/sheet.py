@@ -17,8 +17,8 @@ from keyposs.checks.shape import Shape, Symmetry, deviations
 from keyposs.checks.survey import Survey, near, tight_box
 from keyposs.crop import apply, crop_matrix, warp
 from keyposs.errors import KeyposError
+from keyposs.files import readable
 from keyposs.markup import Markup
-from keyposs.pictures import readable
 from keyposs.plots import draw
 
 COLUMNS = 8
