@@ -144,7 +144,12 @@ def _appearance(
             ],
             p=blur,
         ),
-        A.GaussNoise(std_range=(0.01, 0.06), p=noise),
+        A.AdditiveNoise(
+            noise_type="gaussian",
+            spatial_mode="shared",  # of light, not of colours: a quarter of the time to draw
+            noise_params={"mean_range": (0, 0), "std_range": (0.01, 0.06)},
+            p=noise,
+        ),
         A.ImageCompression(quality_range=(30, 90), p=jpeg),
         A.CoarseDropout(
             num_holes_range=(1, 3),
