@@ -39,6 +39,8 @@ def test_a_finished_run_leaves_these_files(finished: Path) -> None:
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     assert files == {
         "config.yaml",
+        "environment.json",
+        "keypoints.csv",
         "metrics.csv",
         "results.json",
         "run.json",
@@ -50,6 +52,7 @@ def test_a_finished_run_leaves_these_files(finished: Path) -> None:
         "pictures/overlays_val.png",
         "pictures/overlays_test.png",
         "pictures/distance_maps_test.png",
+        *(f"pictures/{rank}_{split}.png" for rank in ("worst", "median") for split in ("val", "test")),
         "plots/ced.png",
         "plots/training.png",
     }

@@ -11,8 +11,11 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
-from keyposs.errors import KeyposError
+from keyposs import sweep
+from keyposs.distributed import started
+from keyposs.errors import KeyposError, cause
 from keyposs.resume import run_of
 
 _IN_WHEEL = Path(__file__).parent / "conf"
@@ -39,7 +42,8 @@ NUMBERS = {
 }
 """Kind and least value of the knobs that parts of other libraries would refuse less plainly."""
 
-OmegaConf.register_new_resolver("run_of", run_of, replace=True)
+for resolver in (run_of, started, sweep.run_name, sweep.sweep_of):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 OmegaConf.register_new_resolver("first", lambda *values: next(v for v in values if v is not None), replace=True)
 
 
@@ -51,14 +55,19 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
     """
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        def checked(config: DictConfig) -> Any:
+            _check_complete(config)
+            check_numbers(config)
+            return run(config)
+
         @wraps(run)
         def guarded(config: DictConfig) -> Any:
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+            if rank_zero_only.rank > 0:
+                logging.getLogger().setLevel(logging.WARNING)
             warnings.filterwarnings("ignore", NOISE)
             with _plain_mistakes():
-                _check_complete(config)
-                check_numbers(config)
-                return run(config)
+                return sweep.job(checked, config) if sweep.sweeping() else checked(config)
 
         start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
 
@@ -83,17 +92,6 @@ def _plain_mistakes() -> Iterator[None]:
             raise
         print(f"keyposs: {mistake}", file=sys.stderr)
         sys.exit(1)
-
-
-def cause(error: BaseException | None) -> KeyposError | None:
-    """The KeyposError behind an error, if there is one.
-
-    >>> print(cause(KeyposError("a.jpg", "is missing", "fetch it")))
-    a.jpg: is missing. Remedy: fetch it.
-    """
-    while error is not None and not isinstance(error, KeyposError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def check_lists(arguments: Iterable[str]) -> None:

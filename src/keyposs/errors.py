@@ -1,5 +1,7 @@
 """The one error that a user of keyposs meets: what is wrong, why, and what to do."""
 
+import errno
+
 
 class KeyposError(Exception):
     """Bad input, said so that it can be mended.
@@ -27,3 +29,17 @@ class KeyposError(Exception):
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.cause}. Remedy: {self.remedy}."
+
+
+def cause(error: BaseException | None) -> KeyposError | None:
+    """The KeyposError behind an error, if there is one; a full disk is one too.
+
+    >>> print(cause(KeyposError("a.jpg", "is missing", "fetch it")))
+    a.jpg: is missing. Remedy: fetch it.
+    """
+    while error is not None and not isinstance(error, KeyposError):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or "the disk"
+            return KeyposError(where, "no space is left", "free some; a training goes on with resume=<its folder>")
+        error = error.__cause__ or error.__context__
+    return error

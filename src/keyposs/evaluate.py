@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from keyposs import report, results
+from keyposs import environment, gallery, report, results
 from keyposs.callbacks import DecoderMetrics
 from keyposs.checkpoint import Checkpoint, adopt, load, restore
 from keyposs.codecs.converted import Converted
@@ -53,16 +53,20 @@ def evaluate(
     rows = [row for split in splits for row in metrics.rows[split]]
     if trainer.is_global_zero:
         run, predictions = Path(config.run_dir), [row for split in splits for row in metrics.predictions[split]]
+        for split in splits:
+            shown = [row for row in metrics.predictions[split] if row["decoder"] == config.monitor]
+            gallery.draw(datamodule, split, shown, config.callbacks.pictures.faces, run / "pictures")
         landmarker = module.landmarker.to(trainer.strategy.root_device)  # Lightning has moved it away
         facts |= {
-            **results.environment(trainer.strategy.root_device),
+            **environment.environment(trainer.strategy.root_device),
             **efficiency(landmarker, image_size=config.image_size),
-            "latency_ms": results.latency(landmarker, config.image_size),
+            "latency_ms": environment.latency(landmarker, config.image_size),
             "checkpoint": str(checkpoint.file),
             "evaluation_seconds": round(time.perf_counter() - start, 1),
+            "markup": datamodule.dataset.markup.to_dict(),
             "config": OmegaConf.to_container(config, resolve=True),
         }
-        results.write(run, rows, predictions, facts)
+        results.write(run, rows, predictions, {split: datamodule.annotations(split) for split in splits}, facts)
         Console().print(report.results_table(rows))
         Console(soft_wrap=True).print(f"report: {report.write_report(run)}")
     return rows

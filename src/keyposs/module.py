@@ -1,7 +1,6 @@
 """Training and reading of one network: forward, loss, optimiser."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -17,7 +16,7 @@ from keyposs.codecs import Codec
 from keyposs.errors import KeyposError
 from keyposs.markup import Markup
 from keyposs.models import Landmarker
-from keyposs.schedules import Schedule
+from keyposs.schedules import Schedule, scaled_for
 from keyposs.types import Faces
 
 
@@ -39,6 +38,8 @@ class LandmarkModule(pl.LightningModule):
         schedule: learning rate factor of each step.
         config: the composed config, plain containers; stands in every checkpoint.
         markup: the scheme of the landmarks; stands in every checkpoint.
+        flip_test: evaluate the mean of an image's output and its mirror image's.
+        lr_scaling: how the learning rate grows with the number of devices, see `scaled_for`.
     """
 
     def __init__(
@@ -49,11 +50,14 @@ class LandmarkModule(pl.LightningModule):
         schedule: Schedule | None,
         config: Mapping[str, Any],
         markup: Markup,
+        flip_test: bool = False,
+        lr_scaling: str = "none",
     ) -> None:
         super().__init__()
         self.landmarker, self.codec = landmarker, codec
         self.optimizer, self.schedule = optimizer, schedule
         self.config, self.markup = config, markup
+        self.flip_test, self.lr_scaling = flip_test, lr_scaling
 
     @classmethod
     def from_config(cls, config: DictConfig, markup: Markup) -> "LandmarkModule":
@@ -74,6 +78,8 @@ class LandmarkModule(pl.LightningModule):
             schedule=instantiate(config.get("schedule")),
             config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
             markup=markup,
+            flip_test=config.get("flip_test", False),
+            lr_scaling=config.get("lr_scaling", "none"),
         )
 
     def forward(self, image: Tensor) -> Any:
@@ -91,6 +97,8 @@ class LandmarkModule(pl.LightningModule):
     def validation_step(self, batch: Faces, batch_idx: int) -> Reading:
         """The loss and every decoder's reading of one batch."""
         output = self(batch.image)
+        if self.flip_test:
+            output = self.codec.average(output, self(batch.image.flip(-1)), self.markup.flip)
         loss = self.codec.loss(output, self.codec.encode(batch.keypoints), batch.visible)
         return Reading(loss, output, self.codec.decode(output))
 
@@ -113,8 +121,9 @@ class LandmarkModule(pl.LightningModule):
         assert self.schedule is not None
         steps = int(self.trainer.estimated_stepping_batches)
         per_epoch = max(1, steps // max(1, self.trainer.max_epochs or 1))
+        factor, schedule = scaled_for(self.trainer.world_size, self.lr_scaling), self.schedule
         optimizer = self.optimizer(self.landmarker.parameters())
-        scheduler = LambdaLR(optimizer, partial(self.schedule, steps=steps, steps_per_epoch=per_epoch))
+        scheduler = LambdaLR(optimizer, lambda step: factor * schedule(step, steps, per_epoch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

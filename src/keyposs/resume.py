@@ -112,7 +112,7 @@ def replay(loggers: Sequence[Logger], metrics: Path, last: Path, *, epochs: int)
     if not metrics.is_file():
         return
     with metrics.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+        rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdigit() and int(row["step"]) < step]
     for logger in loggers:
         if isinstance(logger, CSVLogger):
             for row in rows:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
+from keyposs.errors import KeyposError
+
 Schedule = Callable[[int, int, int], float]
 """`schedule(step, steps, steps_per_epoch)` gives the factor on the base learning rate."""
 
@@ -43,3 +45,20 @@ def multi_step(
 def _warmup_steps(steps: int, steps_per_epoch: int, warmup: float) -> int:
     """The warm-up in steps, never more than a tenth of a short run."""
     return min(round(warmup * steps_per_epoch), steps // 10)
+
+
+def scaled_for(world: int, rule: str) -> float:
+    """The factor on the learning rate for `world` devices, each with a batch of its own.
+
+    `linear` keeps SGD's path (Goyal et al. 2017), `sqrt` that of Adam and its kin (Malladi et al. 2022).
+
+    Raises:
+        KeyposError: if the rule is none of `none`, `sqrt` and `linear`.
+
+    >>> [scaled_for(4, rule) for rule in ("none", "sqrt", "linear")]
+    [1.0, 2.0, 4.0]
+    """
+    powers = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
+    if rule not in powers:
+        raise KeyposError(f"lr_scaling={rule}", "is unknown", f"choose one of {', '.join(powers)}")
+    return float(world ** powers[rule])

@@ -1,6 +1,7 @@
 """`python -m keyposs.train [overrides]`: from photos and landmark files to a table of decoders and a report."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
-from keyposs import checkpoint, resume
+from keyposs import checkpoint, environment, report, resume, sweep
 from keyposs.config import command
 from keyposs.data import FaceDataModule
+from keyposs.distributed import from_rank_zero
 from keyposs.errors import KeyposError
 from keyposs.evaluate import evaluate
 from keyposs.files import write_text
@@ -54,7 +57,9 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
     trainer = build_trainer(config, instantiate(config.callbacks).values(), loggers)
     if last is not None:
         resume.replay(loggers, run / "metrics.csv", last, epochs=config.trainer.max_epochs)
-    write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+    if trainer.is_global_zero:
+        environment.record(run, trainer.strategy.root_device)
+        write_text(run / "config.yaml", OmegaConf.to_yaml(config))
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last)
     except SystemExit:  # how Lightning ends after Ctrl-C
@@ -69,21 +74,41 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
 
 def finish(config: DictConfig, datamodule: FaceDataModule, **facts: Any) -> list[dict[str, Any]]:
     """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
-    best = checkpoint.load(config.run_dir)
-    checkpoint.save_safetensors(best, best.file.with_suffix(".safetensors"))
+    best = from_rank_zero(partial(checkpoint.load, config.run_dir))  # other hosts need not see its disk
+    if rank_zero_only.rank == 0:
+        checkpoint.save_safetensors(best, best.file.with_suffix(".safetensors"))
     config = checkpoint.adopt(config, best)
     config.callbacks = {key: value for key, value in config.callbacks.items() if key in READING}
     return evaluate(config, best, datamodule, **facts)
 
 
 @command("train")
-def main(config: DictConfig) -> None:
-    """Starts a run, or goes on with one."""
-    if config.resume is None:
-        train(config)
-    else:
+def main(config: DictConfig) -> float | None:
+    """Starts a run, or goes on with one; of a sweep's jobs, those that are done are left alone.
+
+    Returns:
+        The val NME by which the checkpoint was picked, for sweepers that search.
+    """
+    if config.resume is not None:
         last = checkpoint.find(config.resume, "last.ckpt")
-        train(resume.recompose(config, HydraConfig.get().overrides.task), last)
+        rows = train(resume.recompose(config, HydraConfig.get().overrides.task), last)
+    elif not sweep.sweeping():
+        rows = train(config)
+    else:
+        rows = sweep_job(config)
+    return next((row["nme"] for row in rows if (row["split"], row["decoder"]) == ("val", config.monitor)), None)
+
+
+def sweep_job(config: DictConfig) -> list[dict[str, Any]]:
+    """Whatever is left to do of a sweep's job."""
+    resume.anchor(config)
+    if sweep.finished(config):
+        print(f"done already: {config.run_dir}")
+    elif sweep.starts_processes(config):
+        sweep.run_apart(config)
+    else:
+        return train(config, sweep.last_checkpoint(config))
+    return report.read_results(Path(config.run_dir))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What every target representation owes."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Bool, Float
@@ -34,6 +35,16 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def loss(self, output: Output, target: Target, visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
         """The training loss over the visible keypoints."""
+
+    @abstractmethod
+    def average(self, output: Output, mirrored: Output, flip: Sequence[int]) -> Output:
+        """One output from those of an image and of its mirror image (flip test).
+
+        Args:
+            output: of the image.
+            mirrored: of the image with its columns reversed.
+            flip: the permutation of points that belongs to a mirrored image, see `Markup.flip`.
+        """
 
     @abstractmethod
     def decode(self, output: Output) -> dict[str, tuple[Tensor, Tensor]]:

@@ -1,5 +1,6 @@
 """A trained codec, read in another scheme of landmarks than its own."""
 
+from collections.abc import Sequence
 from typing import Any, final
 
 from jaxtyping import Bool, Float
@@ -37,6 +38,10 @@ class Converted(Codec):
     def loss(self, output: Any, target: Float[Tensor, "b k 2"], visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
         """Zero."""
         return target.new_zeros(())
+
+    def average(self, output: Any, mirrored: Any, flip: Sequence[int]) -> Any:
+        """As the codec does; `flip` is of the network's own scheme."""
+        return self.codec.average(output, mirrored, flip)
 
     def decode(self, output: Any) -> dict[str, tuple[Tensor, Tensor]]:
         """Points and scores of the data's scheme; a point's score is the mean of those that it comes from."""

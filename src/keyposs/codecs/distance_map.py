@@ -1,6 +1,6 @@
 """The representation of KeyPosS: each cell says how far the landmark is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -80,6 +80,16 @@ class DistanceMap(Codec):
     ) -> Float[Tensor, ""]:
         """Mean of the element-wise loss over the maps of visible keypoints, in float32."""
         return visible_mean(self.element_loss(output.float(), target.float()), visible)
+
+    def average(
+        self, output: Float[Tensor, "b k h w"], mirrored: Float[Tensor, "b k h w"], flip: Sequence[int]
+    ) -> Float[Tensor, "b k h w"]:
+        """The mean of a map and the mirrored image's map, turned back.
+
+        Pixels and cells share their outer border, so column `j` of a mirrored map is column `w - 1 - j` of the map at
+        every stride: no shift is due. (The published code shifts by a cell, which leaves half a pixel of bias.)
+        """
+        return (output + mirrored.flip(-1)[:, list(flip)]) / 2
 
     def decode(self, output: Float[Tensor, "b k h w"]) -> dict[str, tuple[Tensor, Tensor]]:
         """Reads the maps with every decoder; see `Codec.decode`."""

@@ -196,6 +196,10 @@ class FaceDataModule(pl.LightningDataModule):
         """Test faces, in order."""
         return self._loader("test", EvalSampler(len(self._faces["test"])))
 
+    def face(self, split: str, index: int) -> Faces:
+        """The crop of `annotations(split)[index]`, not augmented; `setup` has prepared the split."""
+        return self._faces[split][index, None]
+
     def _prepare(self, split: str) -> FaceCrops:
         faces = self.annotations(split)
         if not faces:

@@ -1,0 +1,81 @@
+"""What a run ran in: commit, command, hardware, libraries."""
+
+import json
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from datetime import datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import keyposs
+from keyposs.files import write_json
+
+
+def record(run: Path, device: torch.device) -> None:
+    """Adds to a run's `environment.json` what it is now started, or resumed, in: also each installed package."""
+    file = run / "environment.json"
+    starts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    packages = {distribution.name: distribution.version for distribution in distributions()}
+    now = {"started": datetime.now().astimezone().isoformat(timespec="seconds"), **environment(device)}
+    write_json(file, [*starts, {**now, "packages": dict(sorted(packages.items()))}])
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What runs: version, commit, command, the device and its host, and library versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "version": keyposs.__version__,
+        "commit": _commit(),
+        "command": shlex.join(["python", "-m", f"keyposs.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "hardware": f"{name}, {torch.get_num_threads()} CPU threads",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, with "+" where it was changed; None in a wheel."""
+    here = Path(__file__).parent
+    if not (here.parents[1] / ".git").exists():
+        return None
+    try:
+        said = [
+            subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            for command in (
+                ["rev-parse", "--short", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said[0] + ("+" if said[1] else "")
+
+
+@torch.inference_mode()
+def latency(model: torch.nn.Module, image_size: int, repeats: int = 10) -> float:
+    """Median milliseconds of one face through the network, on the device where it is."""
+    device = next(model.parameters()).device
+    image = torch.zeros(1, 3, image_size, image_size, device=device)
+    training = model.training
+    model.eval()
+    times = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        model(image).sum().item()  # waits for the device
+        times.append(1000 * (time.perf_counter() - start))
+    model.train(training)
+    return round(statistics.median(times[2:]), 2)
