@@ -1,7 +1,9 @@
 """Errors on exact maps, where they are known: 0 for the solvers, closed forms for the roundings."""
 
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
 
 SIZES = (64, 32, 16, 8, 4)
 SOLVERS = (multilateration, pseudorange, gauss_newton)
-AMPLITUDE_FREE = (multilateration, pseudorange)
+EQUAL_WEIGHTS = partial(pseudorange, weighted=False)
+AMPLITUDE_FREE = (multilateration, pseudorange, EQUAL_WEIGHTS)
 
 
 def error(decoder, maps, points, **options):
@@ -51,6 +54,19 @@ def test_amplitude_cancels(decoder, size, distance_maps, anywhere):
     maps = distance_maps(points, size, size).float()
     for amplitude in (0.3, 0.8, 1.1, 1.5):
         assert error(decoder, amplitude * maps, points).max() < 1e-3
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_pseudorange_is_the_least_squares_of_its_docstring(weighted):
+    """A 3 x 3 map is one window: numpy solves `2 a . x + b = |a|^2 - d^2` with its rows weighted."""
+    maps = 0.2 + 0.8 * torch.rand(50, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y, x = np.mgrid[:3, :3].reshape(2, 9)
+    design = np.stack([2 * x, 2 * y, np.ones(9)], -1)
+    for cells, point in zip(maps.flatten(1).numpy(), pseudorange(maps, weighted=weighted)[0], strict=True):
+        root = cells if weighted else np.ones(9)  # of the weights
+        right = x**2 + y**2 + 8 * np.log(cells)
+        expected = np.linalg.lstsq(root[:, None] * design, root * right, rcond=None)[0][:2]
+        np.testing.assert_allclose(point, expected, atol=1e-6)
 
 
 def test_amplitude_misleads_gauss_newton(distance_maps, anywhere):

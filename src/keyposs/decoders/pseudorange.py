@@ -17,7 +17,7 @@ class Fix(NamedTuple):
 
     x: Float[Tensor, "*batch"]  # cells of the map; the peak's where the system is singular
     y: Float[Tensor, "*batch"]
-    Sxx: Float[Tensor, "*batch"]  # centred second moments of the anchors under weights (p / peak)^2
+    Sxx: Float[Tensor, "*batch"]  # centred second moments of the anchors under their weights
     Sxy: Float[Tensor, "*batch"]
     Syy: Float[Tensor, "*batch"]
     det: Float[Tensor, "*batch"]  # of the moments; 1 where the system is singular
@@ -25,15 +25,17 @@ class Fix(NamedTuple):
     residual: Float[Tensor, "*batch"]  # weighted sum of squares that the solution leaves, cells^4
 
 
-def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int) -> Fix:
+def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int, weighted: bool = True) -> Fix:
     """Weighted least squares of `2 a . x + b = |a|^2 - d^2`; centring on the weighted mean eliminates `b`.
+
+    The weights are `(p / peak)^2`, or 1 for all.
 
     Raises:
         ValueError: if the kernel is below 2 or larger than the map.
     """
     window = best_window(heatmaps, peak, kernel)
     squared = squared_ranges(window.responses, sigma, kernel)
-    weight = window.responses.clamp_min(0) ** 2
+    weight = window.responses.clamp_min(0) ** 2 if weighted else torch.ones_like(window.responses)
     middle = (kernel - 1) / 2
     steps = torch.arange(kernel**2, device=heatmaps.device)
     ax, ay = steps % kernel - middle, steps // kernel - middle
@@ -54,7 +56,9 @@ def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int) -> Fix:
     return Fix(x, y, Sxx, Sxy, Syy, det, regular, left)
 
 
-def pseudorange(heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 3) -> tuple[Points, Scores]:
+def pseudorange(
+    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 3, weighted: bool = True
+) -> tuple[Points, Scores]:
     """Fix the point and the map's amplitude together, by weighted linear least squares.
 
     A map of unknown amplitude `A` says `d_i^2 = -2 sigma^2 ln p_i + c`, the same `c = 2 sigma^2 ln A` for all
@@ -71,6 +75,7 @@ def pseudorange(heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 3) -> t
         heatmaps: distance maps.
         sigma: of the maps, in cells.
         kernel: side of the anchor window, in cells.
+        weighted: by `p_i^2`; else all anchors count alike.
 
     Returns:
         Points in cells, and peaks clamped to [0, 1]; a map without a positive cell reads as its centre, 0. A
@@ -87,5 +92,5 @@ def pseudorange(heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 3) -> t
     tensor([ 3.3000, -0.4000])
     """
     peak = find_peak(heatmaps)
-    fix = solve(heatmaps, peak, sigma, kernel)
+    fix = solve(heatmaps, peak, sigma, kernel, weighted)
     return reading(heatmaps, peak, fix.x, fix.y)

@@ -23,8 +23,10 @@ def soft_argmax(heatmaps: Heatmaps, *, sigma: float = 2.0, beta: float = 20.0) -
         Points in cells, and peaks clamped to [0, 1]; a map without a positive cell reads as its centre, 0.
     """
     peak = find_peak(heatmaps)
-    logits = beta * finite(precise(heatmaps)) / scale(peak)[..., None, None]
-    weights = logits.flatten(-2).softmax(-1).view(heatmaps.shape)
+    weights = finite(precise(heatmaps))  # a map of its own, so all else can be done in place: memory is what costs
+    weights.sub_(peak.value[..., None, None]).div_(scale(peak)[..., None, None]).mul_(beta).exp_()
+    columns, rows = weights.sum(-2), weights.sum(-1)
+    total = rows.sum(-1)
     across = torch.arange(heatmaps.shape[-1], device=heatmaps.device)
     down = torch.arange(heatmaps.shape[-2], device=heatmaps.device)
-    return reading(heatmaps, peak, (weights.sum(-2) * across).sum(-1), (weights.sum(-1) * down).sum(-1))
+    return reading(heatmaps, peak, (columns * across).sum(-1) / total, (rows * down).sum(-1) / total)
