@@ -12,6 +12,9 @@ from keyposs.crop import apply, invert
 from keyposs.data import FaceDataModule
 from keyposs.files import readable
 
+COLUMNS = 4
+"""Faces beside each other on a picture."""
+
 Prediction = Mapping[str, Any]
 """One face by one decoder, as DecoderMetrics keeps it: `name`, `nme` as a fraction, `points` in pixels of the photo."""
 
@@ -43,7 +46,7 @@ def draw(datamodule: FaceDataModule, split: str, predictions: Sequence[Predictio
         if chosen:
             images = [_overlay(datamodule, split, index[found["name"]], found) for found in chosen]
             captions = [f"{readable(found['name'])}  {100 * found['nme']:.2f} %" for found in chosen]
-            viz.save(folder / f"{rank}_{split}.png", viz.sheet(images, columns=4, captions=captions))
+            viz.save(folder / f"{rank}_{split}.png", viz.sheet(images, columns=COLUMNS, captions=captions))
 
 
 def _overlay(datamodule: FaceDataModule, split: str, index: int, found: Prediction) -> viz.Picture:

@@ -76,6 +76,11 @@ def sweep_of(run_dir: str | Path) -> str | None:
     return below.replace("/", "-") if below and "/sweeps/" in folder.as_posix() else folder.name
 
 
+def job_of(run_dir: str | Path) -> str | None:
+    """The name of a run within its sweep; None for a run on its own."""
+    return None if sweep_of(run_dir) is None else Path(run_dir).name
+
+
 def sweeping() -> bool:
     """Whether this is a job of a sweep."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
-from keyposs import checkpoint, environment, report, resume, sweep
+from keyposs import checkpoint, dashboards, environment, loggers, report, resume, sweep
 from keyposs.config import command
 from keyposs.data import FaceDataModule
 from keyposs.distributed import from_rank_zero
@@ -53,23 +52,31 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         saved = checkpoint.load(last or config.checkpoint)
         checkpoint.adopt(config, saved)
         checkpoint.restore(module, saved)
-    loggers = list(instantiate(config.get("logger") or {}).values())
-    trainer = build_trainer(config, instantiate(config.callbacks).values(), loggers)
-    if last is not None:
-        resume.replay(loggers, run / "metrics.csv", last, epochs=config.trainer.max_epochs)
-    if trainer.is_global_zero:
-        environment.record(run, trainer.strategy.root_device)
-        write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+    with loggers.opened(config) as opened:
+        trainer = build_trainer(config, instantiate(config.callbacks).values(), opened)
+        if last is not None:
+            resume.replay(opened, run / "metrics.csv", last, epochs=config.trainer.max_epochs)
+        if trainer.is_global_zero:
+            loggers.start(opened, config)
+            environment.record(run, trainer.strategy.root_device)
+            write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+        fit(trainer, module, datamodule, last)
+        seconds = round(time.perf_counter() - start, 1)
+        rows = finish(config, datamodule, epochs=trainer.current_epoch, seconds=seconds, resumed=last is not None)
+        if trainer.is_global_zero:
+            dashboards.publish(opened, run, trainer.global_step)
+    return rows
+
+
+def fit(trainer: pl.Trainer, module: LandmarkModule, datamodule: FaceDataModule, last: Path | None) -> None:
+    """Trains; after Ctrl-C it says how to go on."""
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last)
     except SystemExit:  # how Lightning ends after Ctrl-C
+        run = Path(module.config["run_dir"])
         if (run / checkpoint.FOLDER / "last.ckpt").exists():
             Console(soft_wrap=True).print(f"interrupted; go on with: python -m keyposs.train resume={run}")
         raise
-    finally:
-        wandb.finish()  # or the next job of a sweep would write into this one's run
-    seconds = round(time.perf_counter() - start, 1)
-    return finish(config, datamodule, epochs=trainer.current_epoch, seconds=seconds, resumed=last is not None)
 
 
 def finish(config: DictConfig, datamodule: FaceDataModule, **facts: Any) -> list[dict[str, Any]]:

@@ -164,6 +164,14 @@ def sheet(images: Sequence[Picture], *, columns: int, captions: Sequence[str] | 
     return paper
 
 
+def tiles(paper: Picture, count: int, *, columns: int, pad: int = 4) -> list[Picture]:
+    """The cells of a contact sheet of so many pictures, each with its caption."""
+    rows, columns = -(-count // columns), min(columns, count)
+    height, width = (paper.shape[0] - pad) // rows, (paper.shape[1] - pad) // columns
+    corners = ((pad + i // columns * height, pad + i % columns * width) for i in range(count))
+    return [paper[top : top + height - pad, left : left + width - pad] for top, left in corners]
+
+
 def _text(words: str, width: int, height: int) -> Picture:
     """One centred line on white, as large as the strip allows."""
     figure = Figure((width / 100, height / 100), dpi=100)

@@ -12,6 +12,7 @@ from keyposs import viz
 from keyposs.callbacks.metrics import data_of
 from keyposs.codecs import DistanceMap
 from keyposs.files import readable
+from keyposs.loggers import show
 from keyposs.metrics import nme_per_face, to_image
 from keyposs.module import LandmarkModule, Reading
 from keyposs.types import Faces
@@ -84,9 +85,7 @@ class Pictures(pl.Callback):
     def _save(self, trainer: pl.Trainer, name: str, image: np.ndarray) -> None:
         path = self.folder / f"{name}.png"
         viz.save(path, image)
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                logger.log_image(name, [str(path)])
+        show(trainer.loggers, path, trainer.global_step)
 
 
 def picture(image: Tensor) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""What wandb and TensorBoard get of a finished run, from the files in its folder: results, faces, the report."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wandb
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from keyposs import gallery, viz
+from keyposs.callbacks.metrics import MEASURES
+from keyposs.loggers import harmless, show
+
+REPORT = ("report.*", "tables/*", "plots/*", "pictures/*", "results.json", "run.json")
+"""The files of a run that make up the artifact of its report."""
+
+Row = Mapping[str, Any]
+"""A row of `results.json`."""
+
+Errors = Mapping[str, Mapping[str, float]]
+"""Per decoder, each face's NME in percent, by the face's name."""
+
+
+def publish(loggers: Iterable[Logger], run: Path, step: int) -> None:
+    """Gives the dashboards what a finished run has left in its folder.
+
+    Args:
+        loggers: of the run, still open.
+        run: the folder.
+        step: the optimiser's last, beside which results stand.
+    """
+    for logger in loggers:
+        with harmless(type(logger).__name__):
+            if isinstance(logger, WandbLogger):
+                _to_wandb(logger, run, step)
+            elif isinstance(logger, TensorBoardLogger):
+                _to_tensorboard(logger, run, step)
+
+
+def summary(rows: Iterable[Row]) -> dict[str, float]:
+    """The results under the names that they are logged by.
+
+    >>> summary([{"split": "test", "subset": "full", "decoder": "dark", "nme": 3.5, "fr": 1.0, "auc": 0.6}])
+    {'test/full/nme/dark': 3.5, 'test/full/fr/dark': 1.0, 'test/full/auc/dark': 0.6}
+    """
+    return {
+        f"{'val' if row['split'] == 'val' else 'test/' + row['subset']}/{measure}/{row['decoder']}": row[measure]
+        for row in rows
+        for measure in MEASURES
+    }
+
+
+def _to_tensorboard(logger: TensorBoardLogger, run: Path, step: int) -> None:
+    """Settings beside the test's results, pictures and plots."""
+    facts, rows = _read(run / "run.json"), _read(run / "results.json")
+    tested = summary(row for row in rows if row["split"] == "test")  # val has its curves
+    logger.log_hyperparams(facts["config"], tested, step)
+    for picture in sorted([*run.glob("pictures/*.png"), *run.glob("plots/*.png")]):
+        show([logger], picture, step)
+    logger.finalize("success")
+
+
+def _to_wandb(logger: WandbLogger, run: Path, step: int) -> None:
+    """Results as summary, table and charts, pictures and a table of faces, and the report as an artifact."""
+    config, rows = _read(run / "run.json")["config"], _read(run / "results.json")
+    largest = max((row for row in rows if row["split"] == rows[-1]["split"]), key=lambda row: row["faces"])
+    shown = [row for row in rows if (row["split"], row["subset"]) == (largest["split"], largest["subset"])]
+    errors = read_errors(run / "predictions.csv", largest["split"])
+    for picture in sorted(run.glob("pictures/*.png")):
+        show([logger], picture, step)
+    charts = {"charts/ced": _ced(errors, largest), "charts/decoders": _bars(shown)}
+    tables = {"tables/results": wandb.Table(columns=[*rows[0]], data=[[*row.values()] for row in rows])}
+    if config["callbacks"]["pictures"]["faces"] > 0:
+        tables["tables/faces"] = _faces(run, errors, largest["split"], config)
+    logger.log_metrics(charts | tables, step)
+    logger.experiment.summary.update(summary(rows))
+    logger.experiment.log_artifact(_report(run, logger.experiment.id))
+
+
+def read_errors(predictions: Path, split: str) -> Errors:
+    """The faces' errors, from a run's `predictions.csv`."""
+    errors: dict[str, dict[str, float]] = defaultdict(dict)
+    with predictions.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == split:
+                errors[row["decoder"]][row["name"]] = float(row["nme"])
+    return errors
+
+
+def ced_lines(errors: Errors, limit: float) -> tuple[list[float], list[list[float]]]:
+    """The cumulative error distributions at 101 errors from 0 to a limit: these, and the share of faces per decoder."""
+    grid = np.linspace(0, limit, 101)
+    ranked = [np.sort([*of_faces.values()]) for of_faces in errors.values()]  # NaN comes last
+    return grid.tolist(), [(np.searchsorted(nmes, grid, side="right") / len(nmes)).tolist() for nmes in ranked]
+
+
+def _ced(errors: Errors, row: Row) -> Any:
+    grid, shares = ced_lines(errors, 100 * row["threshold"])
+    title = f"Share of {row['split']} faces up to an error"
+    return wandb.plot.line_series(grid, shares, list(errors), title=title, xname=f"NME, % of {row['norm']}")
+
+
+def _bars(rows: Sequence[Row]) -> Any:
+    table = wandb.Table(columns=["decoder", "nme"], data=[[row["decoder"], row["nme"]] for row in rows])
+    title = f"NME, % of {rows[0]['norm']}, {rows[0]['split']} {rows[0]['subset']}"
+    return wandb.plot.bar(table, "decoder", "nme", title=title)
+
+
+def _faces(run: Path, errors: Errors, split: str, config: Mapping[str, Any]) -> wandb.Table:
+    """The worst and the median faces: a picture each, and the error of every decoder."""
+    table = wandb.Table(columns=["rank", "name", "picture", *errors])
+    found = [{"name": name, "nme": nme} for name, nme in errors[config["monitor"]].items()]
+    for rank, faces in gallery.ranked(found, config["callbacks"]["pictures"]["faces"]).items():
+        sheet = np.asarray(Image.open(run / "pictures" / f"{rank}_{split}.png"))
+        for face, tile in zip(faces, viz.tiles(sheet, len(faces), columns=gallery.COLUMNS), strict=True):
+            picture = wandb.Image(tile, file_type="jpg")
+            table.add_data(rank, face["name"], picture, *(of_faces[face["name"]] for of_faces in errors.values()))
+    return table
+
+
+def _report(run: Path, name: str) -> wandb.Artifact:
+    artifact = wandb.Artifact(f"report-{name}", type="report")
+    for file in (file for pattern in REPORT for file in sorted(run.glob(pattern))):
+        artifact.add_file(str(file), name=file.relative_to(run).as_posix())
+    return artifact
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
