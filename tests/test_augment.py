@@ -68,6 +68,16 @@ def test_rotation_and_shift_keep_their_bounds():
     assert 0.09 * SIZE < np.abs(np.stack(shown) - (WIDE - 1) / 2).max() <= 0.1 * SIZE
 
 
+def test_some_crops_are_shifted():
+    augment, middle = Augment(SIZE, shift=0.16, shifted=0.3), np.full(2, (SIZE - 1) / 2)
+    shown = [apply(invert(augment.draw(np.random.default_rng(seed))), middle) for seed in range(4000)]
+    shifts = np.stack(shown) - (WIDE - 1) / 2
+    moved = np.abs(shifts).max(1) > 1e-6
+    assert moved.mean() == pytest.approx(0.3, abs=0.03)
+    assert np.abs(shifts).max() == pytest.approx(0.16 * SIZE, rel=0.01)
+    assert shifts[moved].std() == pytest.approx(0.16 * SIZE / np.sqrt(3), rel=0.05)
+
+
 def test_the_papers_recipe_is_normal_and_clipped():
     augment = Augment(SIZE, spread="normal", rotation=30, rotated=0.6, scale=(0.75, 1.25), flip=0.5)
     draws = np.stack([augment.draw(np.random.default_rng(seed))[:, :2] for seed in range(4000)])

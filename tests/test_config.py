@@ -28,14 +28,17 @@ def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: 
     overrides = [*QUICK, f"{group}=[{choice}]" if group in LISTS else f"{group}={choice}"]
     if group == "decoder":
         overrides.append(f"monitor={choice}")
-    if group != "backbone" and choice != "demo":
-        overrides.append("backbone.name=mobilenetv3_small_050")
-    data = "wflw" if group == "box" else choice  # which has boxes of its own
+    if group == "backbone":
+        overrides.append("backbone.pretrained=false")
+    elif choice != "demo":
+        overrides += ["backbone=mobilenetv3", "backbone.name=mobilenetv3_small_050"]
+    data = choice.removeprefix("keyposs_").removesuffix("_biased")  # what an experiment trains on
     if group == "box":
+        data = "wflw"  # which has boxes of its own
         (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\nno face,0,0,1,1\n")
         of_csv = [f"box.file={tmp_path / 'boxes.csv'}", "box.missing=landmarks"]
         overrides += ["data=wflw", *(of_csv if choice == "csv" else [])]
-    if group in ("box", "data") and data in WRITERS:
+    if group in ("box", "data", "experiment") and data in WRITERS:
         WRITERS[data](tmp_path / "data")
         overrides += [f"data.root={tmp_path / 'data'}", *EXTRA.get(data, [])]
     else:

@@ -42,6 +42,7 @@ class Augment:
         spread: `uniform`, or `normal` as in the paper's code: rotations are clipped at twice their deviation; scales
             have half the width of their range as deviation and are clipped to the range.
         shift: at most this fraction of the square's usual side, either way, along x and along y.
+        shifted: probability of a shift.
         flip: probability of a mirrored face.
         colour: probability of each of: brightness and contrast, hue and saturation, gamma.
         blur: probability of a blur (Gaussian, of motion, or of a small photo).
@@ -63,6 +64,7 @@ class Augment:
         scale: Sequence[Real] = (1, 1),
         spread: str = "uniform",
         shift: Real = 0,
+        shifted: Real = 1,
         flip: Real = 0,
         colour: Real = 0,
         blur: Real = 0,
@@ -74,7 +76,8 @@ class Augment:
         if spread not in SPREADS:
             raise KeyposError(f"augment.spread={spread}", "is unknown", f"choose one of {', '.join(SPREADS)}")
         self.image_size, self.spread = image_size, spread
-        self.rotation, self.rotated, self.scale, self.shift, self.flip = rotation, rotated, scale, shift, flip
+        self.rotation, self.rotated, self.scale, self.flip = rotation, rotated, scale, flip
+        self.shift, self.shifted = shift, shifted
         self._looks = A.Compose(_appearance(colour, blur, noise, grey, jpeg, occlusion))
 
     def __call__(
@@ -115,6 +118,8 @@ class Augment:
         low, high = self.scale
         scale = self._draw(generator, (low + high) / 2, (high - low) / 2, 1)
         shift = generator.uniform(-self.shift, self.shift, 2) * self.image_size
+        if self.shifted < 1 and generator.random() >= self.shifted:  # drawn only if asked for: older runs go on alike
+            shift = np.zeros(2)
         wide, last = canonical_size(self.image_size), self.image_size - 1
         centre = np.full(2, (wide - 1) / 2) + shift
         matrix = similarity(1 / scale, np.radians(angle), centre, np.full(2, last / 2))
