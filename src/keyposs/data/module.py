@@ -4,6 +4,7 @@ import gc
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,8 @@ class FaceDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
             worker_init_fn=_start_worker,
+            # The system's own way to start them: joblib's launcher has put another in its place, without workers.
+            multiprocessing_context=get_all_start_methods()[0] if self.workers else None,
             # Its own, so that the global one, and dropout with it, goes on as if no data had been read.
             generator=torch.Generator().manual_seed(self.seed),
         )
