@@ -1,0 +1,156 @@
+"""What the scripts on trained networks share: runs, the faces that they are read on, and how a command names both."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+
+from keyposs.checkpoint import Checkpoint, adopt, load, restore
+from keyposs.codecs import DistanceMap
+from keyposs.config import CONF, check_numbers
+from keyposs.data import FaceDataModule
+from keyposs.errors import KeyposError, cause
+from keyposs.metrics import nme_per_face, to_image
+from keyposs.module import LandmarkModule
+from keyposs.resume import follow_data
+from keyposs.types import Decoder, Faces
+
+STAGES = {"val": "validate", "test": "test"}
+"""What Lightning calls the reading of a split."""
+
+
+class Run(NamedTuple):
+    """A trained network, the codec that reads it, and the data that it was trained on, ready for one split."""
+
+    file: Path
+    landmarker: nn.Module
+    codec: DistanceMap
+    datamodule: FaceDataModule
+
+    @property
+    def size(self) -> int:
+        """Cells along the side of a map."""
+        return self.codec.grid.heatmap_size
+
+    def read_by(self, decoders: Mapping[str, Decoder]) -> "Run":
+        """The same network, read by other decoders.
+
+        Raises:
+            KeyposError: if one of them cannot read maps of this size.
+        """
+        old = self.codec
+        new = DistanceMap(old.grid, decoders, sigma=old.sigma, unbiased=old.unbiased, loss=old.element_loss)
+        return self._replace(codec=new)
+
+
+class Reading(NamedTuple):
+    """What one decoder found in a batch of faces."""
+
+    points: Tensor  # (b, k, 2), crop pixels
+    errors: Tensor  # (b,), fractions of the faces' norms
+
+
+def open_runs(paths: Sequence[str], overrides: Sequence[str], split: str) -> list[Run]:
+    """Reads runs, and prepares a split of the data of each.
+
+    Args:
+        paths: run directories or checkpoints.
+        overrides: of the stored configs, such as `data.root=FOLDER`.
+        split: val or test.
+
+    Returns:
+        The runs, the largest maps first.
+
+    Raises:
+        KeyposError: if a run or its data cannot be read, or they do not all have the same faces.
+    """
+    runs = [_open(load(path), overrides) for path in paths]
+    for run in runs:
+        run.datamodule.setup(STAGES[split])
+        (data, faces), (first, same) = _faces(run, split), _faces(runs[0], split)
+        if (data, faces) != (first, same):
+            cause = f"has {data}, but {runs[0].file} has {first}; or they are other faces"
+            raise KeyposError(run.file, cause, "compare runs on the same data")
+    return sorted(runs, key=lambda run: -run.size)
+
+
+def _open(checkpoint: Checkpoint, overrides: Sequence[str]) -> Run:
+    config = configure(checkpoint, overrides)
+    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval()
+    if not isinstance(module.codec, DistanceMap):
+        raise KeyposError(checkpoint.file, "predicts no distance maps", "give a run of codec=distance_map")
+    return Run(checkpoint.file, module.landmarker, module.codec, instantiate(config.datamodule))
+
+
+def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
+    """The config that a checkpoint was trained with, some of its values replaced.
+
+    The cache and the workers are those of `conf/datamodule/default.yaml`: they belong to a machine.
+
+    Raises:
+        KeyposError: if an override names no single value of the config, or one of the network's.
+    """
+    config = OmegaConf.create(checkpoint.config)
+    config.box = follow_data(config.box, config.data) if config.get("box") else None
+    config.datamodule = OmegaConf.merge(config.datamodule, OmegaConf.load(CONF / "datamodule" / "default.yaml"))
+    OmegaConf.set_struct(config, True)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        try:
+            if OmegaConf.is_config(OmegaConf.select(config, key)):
+                raise KeyposError(override, "would replace many values", f"set one of them, like {key}.root=FOLDER")
+            OmegaConf.update(config, key, OmegaConf.from_dotlist([f"value={value}"]).value)
+        except OmegaConfBaseException as error:
+            raise KeyposError(override, f"names nothing that {checkpoint.file} has", "leave it out") from error
+    check_numbers(config)
+    return adopt(config, checkpoint)
+
+
+def _faces(run: Run, split: str) -> tuple[str, list[str]]:
+    """The data of a split in words, and its faces."""
+    faces = run.datamodule.annotations(split)
+    dataset = run.datamodule.dataset
+    return f"{len(faces)} {split} faces of {dataset.name} by {dataset.norm}", [face.name for face in faces]
+
+
+@torch.inference_mode()
+def read(run: Run, batch: Faces) -> dict[str, Reading]:
+    """What each decoder finds in one forward pass."""
+    keypoints = to_image(batch.crop_to_image, batch.keypoints)
+    found = {}
+    for name, (points, _) in run.codec.decode(run.landmarker(batch.image)).items():
+        in_image = to_image(batch.crop_to_image, points)
+        found[name] = Reading(points, nme_per_face(in_image, keypoints, batch.visible, batch.norm))
+    return found
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses a command; adds what all commands on runs take: `runs`, `overrides` and `split`."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories or checkpoints; and data.root=FOLDER")
+    parser.add_argument("--split", default="val", choices=STAGES, help="default val; test is read once, at the end")
+    chosen = parser.parse_intermixed_args(arguments)
+    chosen.overrides = [word for word in chosen.runs if "=" in word]
+    chosen.runs = [word for word in chosen.runs if "=" not in word]
+    if not chosen.runs:
+        parser.error("no RUN is given")
+    return chosen
+
+
+@contextmanager
+def plain_mistakes() -> Iterator[None]:
+    """Ends the program with the words of a `KeyposError`, also one that another library has wrapped."""
+    try:
+        yield
+    except Exception as error:
+        mistake = cause(error)
+        if mistake is None:
+            raise
+        sys.exit(f"keyposs: {mistake}")
