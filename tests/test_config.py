@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from every_writer import EXTRA, WRITERS
 from keyposs.config import CONF, LISTS, cause, check_lists, check_numbers
 from keyposs.errors import KeyposError
+from keyposs.loggers import opened
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
 from quick import FEW_FACES, QUICK
@@ -43,6 +44,8 @@ def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: 
         overrides += [f"data.root={tmp_path / 'data'}", *EXTRA.get(data, [])]
     else:
         overrides += FEW_FACES
+    if choice == "wandb_online":
+        overrides += ["logger.wandb.mode=offline"]
     if choice == "ddp":
         overrides += ["trainer.devices=1"]  # several processes: tests/test_train.py
     train_one_step(composed(*overrides))
@@ -51,18 +54,19 @@ def test_every_choice_trains_one_step(composed: Compose, tmp_path: Path, group: 
 def train_one_step(config: DictConfig) -> None:
     datamodule = instantiate(config.datamodule)
     module = LandmarkModule.from_config(config, datamodule.dataset.markup)
-    loggers = list(instantiate(config.logger).values())
+    Path(config.run_dir).mkdir(parents=True)
     callbacks = [callback for name, callback in instantiate(config.callbacks).items() if name not in ("best", "last")]
     before = {name: weight.clone() for name, weight in module.landmarker.named_parameters()}
-    trainer = instantiate(
-        config.trainer,
-        callbacks=callbacks,
-        logger=loggers,
-        enable_checkpointing=False,
-        limit_train_batches=1,
-        limit_val_batches=0,
-    )
-    trainer.fit(module, datamodule=datamodule)
+    with opened(config) as loggers:
+        trainer = instantiate(
+            config.trainer,
+            callbacks=callbacks,
+            logger=loggers,
+            enable_checkpointing=False,
+            limit_train_batches=1,
+            limit_val_batches=0,
+        )
+        trainer.fit(module, datamodule=datamodule)
     assert trainer.global_step == 1
     assert all(value.isfinite().all() for value in module.state_dict().values())
     assert any((weight != before[name]).any() for name, weight in module.landmarker.named_parameters())

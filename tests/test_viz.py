@@ -126,6 +126,15 @@ def test_a_caption_stands_below_its_picture_and_fits():
     assert ink.max() - ink.min() > 60
 
 
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_the_tiles_of_a_sheet_are_its_pictures_with_their_captions(count):
+    images = list(np.random.default_rng(0).integers(0, 256, (count, 40, 40, 3), dtype=np.uint8))
+    sheet = viz.sheet(images, columns=4, captions=["a"] * count)
+    tiles = viz.tiles(sheet, count, columns=4)
+    assert [tile.shape for tile in tiles] == [(40 + 18, 40, 3)] * count
+    assert all((tile[:40] == image).all() for tile, image in zip(tiles, images, strict=True))
+
+
 @pytest.mark.parametrize(
     ("images", "columns", "captions", "message"),
     [

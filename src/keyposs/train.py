@@ -57,9 +57,9 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         if last is not None:
             resume.replay(opened, run / "metrics.csv", last, epochs=config.trainer.max_epochs)
         if trainer.is_global_zero:
-            loggers.start(opened, config)
             environment.record(run, trainer.strategy.root_device)
             write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+            loggers.start(opened, config)
         fit(trainer, module, datamodule, last)
         seconds = round(time.perf_counter() - start, 1)
         rows = finish(config, datamodule, epochs=trainer.current_epoch, seconds=seconds, resumed=last is not None)
