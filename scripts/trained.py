@@ -114,11 +114,11 @@ def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
     return adopt(config, checkpoint)
 
 
-def _faces(run: Run, split: str) -> tuple[str, list[str]]:
-    """The data of a split in words, and its faces."""
-    faces = run.datamodule.annotations(split)
-    dataset = run.datamodule.dataset
-    return f"{len(faces)} {split} faces of {dataset.name} by {dataset.norm}", [face.name for face in faces]
+def _faces(run: Run, split: str) -> tuple[str, list[tuple[str, float]]]:
+    """The data of a split in words, and its faces: their names and normalisers."""
+    faces, dataset = run.datamodule.annotations(split), run.datamodule.dataset
+    known = [(face.name, face.norm) for face in faces]
+    return f"{len(faces)} {split} faces of {dataset.name} by {dataset.norm}", known
 
 
 @torch.inference_mode()
