@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
+from torch.nn.functional import interpolate
 from trained import configure
 
 from keyposs.checkpoint import load, restore
@@ -99,6 +100,51 @@ def test_a_window_as_large_as_the_map_has_no_fault():
     torch.testing.assert_close(table4.faulty_window(maps, kernel=4), multilateration(maps, kernel=4))
 
 
+def four_by_four(first, *, knots, noise):
+    """Points spread over 3.2 cells of a 4 x 4 map from `first` on, and their maps with smooth noise."""
+    generator = torch.Generator().manual_seed(0)
+    points = first + 3.2 * torch.rand(40, 100, 2, generator=generator, dtype=torch.float64)
+    drawn = torch.randn(40, 100, knots, knots, generator=generator, dtype=torch.float64)
+    return points, exact(points, 4) + noise * interpolate(drawn, size=(4, 4), mode="bilinear", align_corners=True)
+
+
+def errors(reading, points, maps):
+    """Mean error in cells with a kernel of 2, 3 and 4."""
+    decoder = table4.READINGS[reading]
+    return [(decoder(maps, kernel=k)[0] - points).norm(dim=-1).mean().item() for k in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("reading", "first", "expected"),
+    [
+        ("as published", 0.4, (2.05, 1.51)),
+        ("published window", 0.4, (1.60, 1.33)),
+        ("multilateration", 0.4, (0.87, 1.14)),
+        ("as published", -0.1, (1.29, 1.63)),
+        ("multilateration", -0.1, (0.86, 1.30)),
+    ],
+)
+def test_four_by_four_cells_as_in_the_docs(reading, first, expected):
+    two, three, four = errors(reading, *four_by_four(first, knots=3, noise=0.06))
+    assert (three / two, four / two) == pytest.approx(expected, abs=0.01)
+
+
+def test_four_by_four_cells_as_published_are_the_papers_row():
+    two, three, four = errors("as published", *four_by_four(0.4, knots=3, noise=0.06))
+    printed = table4.PRINTED[4]
+    assert (three / two, four / two) == pytest.approx((printed[1] / printed[0], printed[2] / printed[0]), rel=0.15)
+
+
+@pytest.mark.parametrize("knots", [2, 3])
+@pytest.mark.parametrize("noise", [0.03, 0.06, 0.1])
+def test_four_by_four_cells_the_fault_makes_three_worse_than_four(knots, noise):
+    case = four_by_four(0.4, knots=knots, noise=noise)
+    _, three, four = errors("as published", *case)
+    assert three > 1.05 * four
+    _, three, four = errors("multilateration", *case)
+    assert three < 0.95 * four
+
+
 def rows_of(file):
     with file.open() as opened:
         return list(csv.DictReader(opened))
@@ -137,8 +183,8 @@ def test_rows_are_the_errors_of_the_decoders(untrained, tmp_path):
     for reading, decoder in table4.READINGS.items():
         with torch.inference_mode():
             points = module.codec.grid.to_pixels(decoder(module(batch.image), sigma=2.0, kernel=3)[0])
-        errors = (points - batch.keypoints).norm(dim=-1).mean(-1) / norm
-        assert measured[reading] == pytest.approx(100 * errors.mean().item(), rel=1e-4)
+        each = (points - batch.keypoints).norm(dim=-1).mean(-1) / norm
+        assert measured[reading] == pytest.approx(100 * each.mean().item(), rel=1e-4)
 
 
 def test_markdown_marks_the_best_and_dashes_what_does_not_fit(untrained, tmp_path):
