@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,14 @@ from quick import SMALL
 Small = Callable[..., DictConfig]
 SWEEP = Path(__file__).parents[1] / "scripts" / "wandb_sweep.yaml"
 DECODERS = ["one_hot", "multilateration"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _data_of_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where wandb puts aside the pictures of tables; else in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +98,12 @@ def test_wandb_has_each_epoch(logged: wandb_files.Logged) -> None:
 
 
 def test_wandb_has_charts_tables_and_pictures(run: Path, logged: wandb_files.Logged) -> None:
-    ced = table(run, logged, "charts/ced_table")
+    ced = table(logged, "charts/ced_table")
     assert {row[ced["columns"].index("lineKey")] for row in ced["data"]} == set(DECODERS)
-    bars = dict(table(run, logged, "charts/decoders_table")["data"])
+    bars = dict(table(logged, "charts/decoders_table")["data"])
     assert bars == pytest.approx({decoder: results(run)[f"test/all/nme/{decoder}"] for decoder in DECODERS})
     assert {"_wandb/visualize/charts/ced", "_wandb/visualize/charts/decoders"} <= set(logged.config)
-    assert len(table(run, logged, "tables/results")["data"]) == 2 * len(DECODERS)
+    assert len(table(logged, "tables/results")["data"]) == 2 * len(DECODERS)
     for picture in run.glob("pictures/*.png"):
         assert f"pictures/{picture.stem}/filenames" in logged.summary
 
@@ -103,7 +111,7 @@ def test_wandb_has_charts_tables_and_pictures(run: Path, logged: wandb_files.Log
 def test_the_table_of_faces_names_the_worst_with_the_error_of_each_decoder(
     run: Path, logged: wandb_files.Logged
 ) -> None:
-    faces = table(run, logged, "tables/faces")
+    faces = table(logged, "tables/faces")
     assert faces["columns"] == ["rank", "name", "picture", *DECODERS]
     assert [row[0] for row in faces["data"]] == ["worst"] * 2 + ["median"] * 2
     with (run / "predictions.csv").open() as file:
@@ -123,9 +131,10 @@ def test_the_report_is_an_artifact(run: Path, logged: wandb_files.Logged) -> Non
     assert all((run / file).is_file() for file in files)
 
 
-def table(run: Path, logged: wandb_files.Logged, key: str) -> dict[str, list]:
-    (file,) = run.glob(f"wandb/offline-run-*/files/{logged.summary[f'{key}/path']}")
-    return json.loads(file.read_text())
+def table(logged: wandb_files.Logged, key: str) -> dict[str, list]:
+    entries = [entry for artifact in logged.artifacts for entry in artifact.manifest.contents]
+    (file,) = [entry.local_path for entry in entries if entry.path == f"{key}.table.json"]
+    return json.loads(Path(file).read_text())
 
 
 def test_tensorboard_has_curves_results_and_pictures(run: Path, events: EventAccumulator) -> None:

@@ -126,7 +126,9 @@ def _faces(run: Path, errors: Errors, split: str, config: Mapping[str, Any]) -> 
 def _report(run: Path, name: str) -> wandb.Artifact:
     artifact = wandb.Artifact(f"report-{name}", type="report")
     for file in (file for pattern in REPORT for file in sorted(run.glob(pattern))):
-        artifact.add_file(str(file), name=file.relative_to(run).as_posix())
+        artifact.add_file(
+            str(file), name=file.relative_to(run).as_posix(), policy="immutable"
+        )  # no copy until it uploads
     return artifact
 
 

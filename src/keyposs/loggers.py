@@ -42,6 +42,7 @@ def opened(config: DictConfig) -> Iterator[list[Logger]]:
     finally:
         with harmless("wandb"):
             wandb.finish(exit_code=int(failed))
+            wandb.teardown()  # waits until all is on disk
 
 
 def start(loggers: Iterable[Logger], config: DictConfig) -> None:
