@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -46,9 +47,14 @@ def run_name(overrides: Sequence[str], sweep_dir: str | Path) -> str:
     'data-300w__decoder-dark-one_hot__heatmap_size-8'
     """
     file = Path(sweep_dir) / "multirun.yaml"
-    fixed = OmegaConf.load(file).hydra.overrides.task if file.exists() else []
+    given = OverridesParser.create().parse_overrides(
+        list(OmegaConf.load(file).hydra.overrides.task) if file.exists() else []
+    )
+    fixed = {_key(str(override.input_line)) for override in given if not override.is_sweep_override()} - {
+        "heatmap_size"
+    }
     telling = sorted((override for override in overrides if not _unnamed(override)), key=_key)
-    varied = [override for override in telling if override not in fixed or _key(override) == "heatmap_size"] or telling
+    varied = [override for override in telling if _key(override) not in fixed] or telling
     name = "__".join(re.sub(r"[^A-Za-z0-9_.]+", "-", override).strip("-") for override in varied) or "default"
     if len(name) <= LONGEST:
         return name
