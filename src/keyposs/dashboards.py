@@ -123,12 +123,10 @@ def _faces(run: Path, errors: Errors, split: str, config: Mapping[str, Any]) -> 
     return table
 
 
-def _report(run: Path, name: str) -> wandb.Artifact:
-    artifact = wandb.Artifact(f"report-{name}", type="report")
+def _report(run: Path, run_id: str) -> wandb.Artifact:
+    artifact = wandb.Artifact(f"report-{run_id}", type="report")
     for file in (file for pattern in REPORT for file in sorted(run.glob(pattern))):
-        artifact.add_file(
-            str(file), name=file.relative_to(run).as_posix(), policy="immutable"
-        )  # no copy until it uploads
+        artifact.add_file(str(file), file.relative_to(run).as_posix())
     return artifact
 
 
