@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, MultiStepLR, SequentialLR
 
-from keyposs.schedules import cosine, multi_step
+from keyposs.errors import KeyposError
+from keyposs.schedules import cosine, multi_step, scaled_for
 
 
 def torch_rates(scheduler: object, optimizer: torch.optim.Optimizer, count: int) -> list[float]:
@@ -35,3 +36,15 @@ def test_a_short_run_is_not_all_warm_up(schedule: object, count: int) -> None:
     rates = [schedule(step, count, count) for step in range(count)]  # type: ignore[operator]
     assert max(rates) == 1
     assert min(rates) > 0
+
+
+@pytest.mark.parametrize("world", [1, 2, 8])
+def test_the_learning_rate_of_many_devices(world: int) -> None:
+    assert scaled_for(world, "none") == 1
+    assert scaled_for(world, "linear") == world
+    assert scaled_for(world, "sqrt") ** 2 == pytest.approx(world)
+
+
+def test_an_unknown_rule() -> None:
+    with pytest.raises(KeyposError, match="lr_scaling=cubic: is unknown. Remedy: choose one of none, sqrt, linear"):
+        scaled_for(2, "cubic")

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from keyposs import checkpoint, resume
 from keyposs.codecs import distance_map
 from keyposs.errors import KeyposError
+from keyposs.module import LandmarkModule
 from keyposs.train import train
 from quick import QUICK
 from writers import write_300w
@@ -270,3 +272,48 @@ def test_resuming_to_fewer_epochs_is_refused_and_changes_nothing(small: Small, f
     with pytest.raises(KeyposError, match=r"trainer.max_epochs=1: .*last.ckpt has done 2 already"):
         train(config, finished / "checkpoints" / "last.ckpt")
     assert {name: (finished / name).read_text() for name in before} == before
+
+
+def test_the_environment_is_in_the_run(finished: Path) -> None:
+    (start,) = json.loads((finished / "environment.json").read_text())
+    assert {"started", "version", "commit", "command", "hardware", "python", "torch"} <= set(start)
+    assert start["packages"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_keypoints_are_the_truth_of_the_faces_that_were_read(finished: Path) -> None:
+    from keyposs.data import Synthetic
+
+    data = Synthetic(train=8, val=4, test=5)
+    with (finished / "keypoints.csv").open() as file:
+        rows = {(row["split"], row["name"]): row for row in csv.DictReader(file)}
+    truth = {(split, face.name): face for split in ("val", "test") for face in data.annotations(split)}
+    assert list(rows) == list(truth)
+    for key, face in truth.items():
+        points = [[float(rows[key][f"{axis}{k}"]) for axis in "xy"] for k in range(68)]
+        assert abs(face.keypoints - points).max() < 6e-4
+        assert float(rows[key]["norm"]) == pytest.approx(face.norm, abs=6e-5)
+
+
+def test_deterministic_runs_are_the_same_bit_for_bit(small: Small) -> None:
+    weights = []
+    for run in ("first", "second"):
+        torch.rand(1)  # whatever ran before
+        train(small("deterministic=true", "augment=strong", run=run))
+        weights.append(checkpoint.load(Path(small(run=run).run_dir) / "checkpoints" / "last.ckpt").weights)
+        assert torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_flip_test_is_the_same_for_an_image_and_its_mirror_image(small: Small) -> None:
+    config = small("flip_test=true")
+    datamodule = instantiate(config.datamodule)
+    module = LandmarkModule.from_config(config, datamodule.dataset.markup).eval()
+    datamodule.setup("test")
+    batch = next(iter(datamodule.test_dataloader()))
+    flip = list(datamodule.dataset.markup.flip)
+    mirrored = batch._replace(image=batch.image.flip(-1))
+    with torch.no_grad():
+        one, other = module.validation_step(batch, 0), module.validation_step(mirrored, 0)
+    assert torch.allclose(other.output.flip(-1)[:, flip], one.output, atol=1e-6)
+    assert not torch.allclose(module(batch.image), one.output, atol=1e-6)

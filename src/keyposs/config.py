@@ -59,6 +59,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
         def checked(config: DictConfig) -> Any:
             _check_complete(config)
             check_numbers(config)
+            check_root(config)
             return run(config)
 
         @wraps(run)
@@ -74,6 +75,8 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
 
         @wraps(run)
         def main() -> None:
+            # Hydra also composes without what a sweep or a resumed run brings, where the default data has no root.
+            sys.argv[1:] = [f"++{word}" if word.startswith("data.root=") else word for word in sys.argv[1:]]
             with _plain_mistakes():
                 check_lists(sys.argv[1:])
                 start()
@@ -132,6 +135,18 @@ def _missing(config: DictConfig, path: str = "") -> Iterator[str]:
             yield path + key
         elif not OmegaConf.is_interpolation(config, key) and OmegaConf.is_dict(config[key]):
             yield from _missing(config[key], f"{path}{key}.")
+
+
+def check_root(config: DictConfig) -> None:
+    """Refuses a folder for the rendered faces, which most likely is that of a dataset not chosen.
+
+    Raises:
+        KeyposError: naming it.
+    """
+    root = OmegaConf.select(config, "data.root")
+    if root is not None and config.data._target_ == "keyposs.data.Synthetic" and config.get("resume") is None:
+        known = ", ".join(sorted(file.stem for file in (CONF / "data").glob("*.yaml") if file.stem != "synthetic"))
+        raise KeyposError(f"data.root={root}", "is given, but no dataset to read there", f"choose data= from {known}")
 
 
 def check_numbers(config: DictConfig) -> None:

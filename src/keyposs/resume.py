@@ -22,7 +22,7 @@ CHANGEABLE = (
     "datamodule.cache",
     "datamodule.workers",
     "box.file",
-    "data.root",  # as +data.root=..., since the command line composes the default data before the run's is known
+    "data.root",
 )
 """What may change when a run goes on; the rest is what the checkpoint was trained as."""
 

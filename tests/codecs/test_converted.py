@@ -32,3 +32,11 @@ def test_there_is_no_loss() -> None:
     loss = converted.loss(torch.rand(2, 68, 16, 16), converted.encode(keypoints), torch.ones(2, 29, dtype=torch.bool))
     assert loss.item() == 0
     assert (converted.method, converted.encoding) == (codec.method, codec.encoding)
+
+
+def test_a_flip_test_is_of_the_networks_own_points() -> None:
+    codec = DistanceMap(Grid(64, 16), {"one_hot": one_hot})
+    output, mirrored = torch.rand(2, 2, 68, 16, 16)
+    averaged = Converted(codec, correspondence(MARKUP_68, MARKUP_29)).average(output, mirrored, MARKUP_68.flip)
+    assert torch.equal(averaged, codec.average(output, mirrored, MARKUP_68.flip))
+    assert torch.allclose(averaged[:, 0], (output[:, 0] + mirrored[:, 16].flip(-1)) / 2)

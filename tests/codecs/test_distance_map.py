@@ -89,3 +89,16 @@ def test_a_kernel_larger_than_the_map_is_an_error_at_config_time() -> None:
 def test_no_decoder() -> None:
     with pytest.raises(KeyposError, match="no decoder is chosen"):
         DistanceMap(Grid(256, 4), {})
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_flip_test_of_true_maps_has_no_bias(size: int) -> None:
+    """The published code's shift leaves half a pixel at every size; here a map and its mirror image agree."""
+    flip, maps = (1, 0, 2), codec(size)
+    keypoints = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(size)) * 255
+    mirrored = torch.stack((255 - keypoints[..., 0], keypoints[..., 1]), -1)[:, list(flip)]
+    target = maps.encode(keypoints)
+    averaged = maps.average(target, maps.encode(mirrored), flip)
+    assert torch.allclose(averaged, target, atol=1e-6)
+    points, _ = maps.decode(averaged)["multilateration"]
+    assert (points - keypoints).abs().max() < 0.02  # pixels of 256

@@ -31,6 +31,6 @@ class ConvHead(nn.Module):
             nn.init.zeros_(conv.bias)
 
     def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b k h w"]:
-        """The heatmaps, raw."""
+        """The heatmaps, raw, each map in one piece of memory, since readers go through it by rows."""
         resized = [functional.interpolate(x, size=(self.size, self.size), mode="bilinear") for x in maps]
-        return self.read(self.mix(torch.cat(resized, dim=1)))
+        return self.read(self.mix(torch.cat(resized, dim=1))).contiguous()
