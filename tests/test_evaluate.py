@@ -1,8 +1,5 @@
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from keyposs.evaluate import evaluate
 from keyposs.markup import MARKUP_19, MARKUP_29, MARKUP_68, MARKUP_98, Markup
 from keyposs.metrics import to_image
 from keyposs.module import LandmarkModule
-from quick import QUICK
 from writers import write_300w, write_wflw
 
 Compose = Callable[..., DictConfig]
@@ -152,32 +148,3 @@ def test_data_without_a_face_to_evaluate(composed: Compose, untrained: Checkpoin
     config = composed(*READ_ONLY, "data.val=0", "data.test=0", name="evaluate")
     with pytest.raises(KeyposError, match="has neither val nor test faces"):
         read(config, untrained)
-
-
-@pytest.mark.parametrize("faces", [1, 5])
-def test_two_ranks_count_every_face_once(small: Compose, tmp_path: Path, faces: int) -> None:
-    """The table of two processes is the table of one; with a single face, one rank has none."""
-    splits = ["data.train=8", f"data.val={faces}", f"data.test={faces}", "seed=3", "logger=csv"]
-    command = [sys.executable, "-m", "keyposs.train", *QUICK, "backbone.name=mobilenetv3_small_050", *splits]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    ddp = ["trainer=ddp", "trainer.devices=2", "batch_size=2"]
-    run = subprocess.run(
-        [*command, *ddp, f"hydra.run.dir={tmp_path / 'two'}"], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    one = ["keyposs.evaluate", f"checkpoint={tmp_path / 'two'}", *READ_ONLY, *splits[:3]]
-    again = subprocess.run(
-        [sys.executable, "-m", *one, f"hydra.run.dir={tmp_path / 'one'}"],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0, again.stderr
-    two, single = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
-    assert [{**row, "nme": 0, "auc": 0} for row in two] == [{**row, "nme": 0, "auc": 0} for row in single]
-    for a, b in zip(two, single, strict=True):
-        assert a["nme"] == pytest.approx(b["nme"], abs=1e-4)
-        assert a["auc"] == pytest.approx(b["auc"], abs=1e-6)
-    tables = [(tmp_path / name / "predictions.csv").read_text().splitlines() for name in ("two", "one")]
-    assert [line.split(",")[:4] for line in tables[0]] == [line.split(",")[:4] for line in tables[1]]

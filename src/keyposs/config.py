@@ -22,8 +22,16 @@ _IN_WHEEL = Path(__file__).parent / "conf"
 CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "conf"
 """The folder of yaml files: inside an installed wheel, or at the root of a checkout."""
 
-NOISE = (
-    ".*does not have many workers|.*isinstance.treespec|.*Experiment logs directory|.*smaller than the logging interval"
+NOISE = "|".join(
+    (
+        ".*does not have many workers",
+        ".*isinstance.treespec",
+        ".*Experiment logs directory",
+        ".*smaller than the logging interval",
+        ".*sync_dist=True",  # our sums are synchronised before they are logged
+        ".*broadcast_buffers. is deprecated",
+        "Checkpoint directory .* exists",  # of a run that goes on
+    )
 )
 """Warnings of Lightning that tell a user of keyposs nothing."""
 
