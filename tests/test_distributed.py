@@ -41,7 +41,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = ["--master-addr=127.0.0.1", f"--master-port={free.getsockname()[1]}"]
-    ranks = ["trainer=ddp", "trainer.devices=1", "++trainer.num_nodes=2"]
+    ranks = ["trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2"]
     command = ["-m", "keyposs.train", *TINY, *HOSTS, *ranks]
     agents = [
         start(folder, "torch.distributed.run", "--nnodes=2", f"--node-rank={node}", *address, *command)
