@@ -40,7 +40,7 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         KeyposError: for what would spoil or lose work, before any is done.
     """
     start, run = time.perf_counter(), Path(config.run_dir)
-    if last is None and any((run / checkpoint.FOLDER).glob("*.ckpt")):
+    if last is None and (run / checkpoint.FOLDER / "last.ckpt").exists():  # else it did not finish an epoch
         raise KeyposError(run, "holds a run already", f"go on with it, resume={run}, or choose another hydra.run.dir")
     resume.anchor(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
