@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyposs import plots
+from keyposs.markup import Contour, Markup
 
 ERRORS = st.lists(st.floats(0, 1, allow_subnormal=False) | st.just(float("nan")), min_size=1, max_size=30)
 
@@ -29,18 +30,63 @@ def test_the_ced_counts_the_faces_up_to_each_error(errors):
         assert share == pytest.approx((errors <= at).mean())
 
 
-def test_the_figure_shows_the_steps_in_percent_and_names_the_normaliser():
-    figure = plots.ced_figure(
-        {"quarter": np.array([0.02, 0.04, 0.3, 0.04])}, threshold=0.08, norm="inter-ocular", title="300w test"
-    )
-    (ax,) = figure.axes
-    (line,) = ax.get_lines()
+def test_each_panel_shows_the_steps_in_percent_and_names_the_normaliser():
+    errors = {"quarter": np.array([0.02, 0.04, 0.3, 0.04]), "dark": np.array([0.01, np.nan])}
+    figure = plots.ced_figure({"size 8": errors, "size 4": errors}, threshold=0.08, norm="inter-ocular")
+    assert [ax.get_title() for ax in figure.axes] == ["size 8", "size 4"]
+    ax = figure.axes[0]
+    line = ax.get_lines()[0]
     np.testing.assert_allclose(line.get_xdata(), [0, 2, 4, 30, 30])
     np.testing.assert_allclose(line.get_ydata(), [0, 25, 75, 100, 100])
     assert line.get_drawstyle() == "steps-post"
     assert "inter-ocular" in ax.get_xlabel()
     assert ax.get_xlim() == (0, 8)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["quarter  AUC 0.438"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "quarter: FR 25.0, AUC 0.438",
+        "dark: FR 50.0, AUC 0.438",
+    ]
+
+
+def test_trends_carry_means_and_intervals_on_logarithmic_axes():
+    band = {8.0: (6.0, 5.5, 6.5), 4.0: (12.0, 11.0, 13.0)}
+    panels = {"biased": {"dark": band, "one_hot": band}, "unbiased": {"dark": band}}
+    figure = plots.trend_figure(panels, norm="box", against="heatmap size", marks={4.0: 4.0, 8.0: 8.0})
+    left, right = figure.axes
+    np.testing.assert_array_equal(left.get_lines()[0].get_xydata(), [[4, 12], [8, 6]])
+    edges = left.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in edges} == {(4, 11), (4, 13), (8, 5.5), (8, 6.5)}
+    assert (left.get_xscale(), left.get_yscale()) == ("log", "log")
+    assert [tick.get_text() for tick in right.get_xticklabels()] == ["4²", "8²"]
+    assert left.get_ylabel() == "NME, % of box"
+    assert [ax.get_title() for ax in figure.axes] == ["biased", "unbiased"]
+
+
+def test_marks_of_another_axis_stand_with_its_values():
+    figure = plots.trend_figure({"": {"dark": {0.3: (5.0, 4, 6)}}}, norm="box", against="GMACs", marks={0.3: 16.0})
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.3\n16²"]
+
+
+def test_a_landmark_has_its_error_as_colour_and_one_without_has_no_dot():
+    mean = np.array([0 + 0j, 1 + 0j, 1 + 1j])
+    markup = Markup("3", (Contour("line", (0, 1, 2), closed=True),), ())
+    figure = plots.landmarks_figure({"size 8": np.array([3.0, np.nan, 1.0])}, mean, markup, norm="box")
+    ax = figure.axes[0]
+    (dots,) = ax.collections
+    colours = np.ma.filled(dots.get_array(), np.nan)
+    at = zip(np.ma.filled(dots.get_offsets(), np.nan).tolist(), colours, strict=True)
+    assert [(*place, colour) for place, colour in at if np.isfinite(colour)] == [(1, 1, 1), (0, 0, 3)]
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xydata(), [[0, 0], [1, 0], [1, 1], [0, 0]])
+    assert ax.yaxis_inverted()
+    assert figure.axes[1].get_ylabel() == "mean error, % of box"
+
+
+def test_files_of_a_figure_are_the_same_each_time():
+    def figure():
+        return plots.training_figure({1: 3.0, 2: 1.0}, {"dark_$x": {2: 9.0}}, norm="box")
+
+    assert plots.svg(figure()) == plots.svg(figure())
+    assert plots.png(figure()) == plots.png(figure())
+    assert b"<dc:date>" not in plots.svg(figure())
 
 
 def test_training_curves_carry_the_logged_values():

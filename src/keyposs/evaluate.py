@@ -68,7 +68,7 @@ def evaluate(
         }
         results.write(run, rows, predictions, {split: datamodule.annotations(split) for split in splits}, facts)
         Console().print(report.results_table(rows))
-        Console(soft_wrap=True).print(f"report: {report.write_report(run)}")
+        Console(soft_wrap=True).print(f"report: {report.write_report([run], run)}")
     return rows
 
 

@@ -1,13 +1,19 @@
-"""Curves: training, the cumulative error distribution (CED), and robustness. Figures, never pyplot."""
+"""Plots of errors: cumulative, by heatmap size, by landmark, by epoch, by the boxes' error. Figures, never pyplot."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import matplotlib
 import numpy as np
-from jaxtyping import Float, UInt8
+from cycler import cycler
+from jaxtyping import Complex, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from keyposs.markup import Markup
 
 Curve = Mapping[int, float]
 """A value by epoch, the first of which is 1."""
@@ -15,12 +21,40 @@ Curve = Mapping[int, float]
 Line = Mapping[float, float]
 """A value by another."""
 
+Band = Mapping[float, tuple[float, float, float]]
+"""An NME in percent with the ends of its interval, by another value."""
+
+STYLES = cycler(linestyle=["-", "--", ":"]) * cycler(
+    color=["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000", "#8c6d31"]
+)
+"""Of decoders in their order: colours that the colour-blind tell apart (Okabe and Ito), then dashes."""
+
+COLUMNS = 3
+"""Panels beside each other."""
+
+REPRODUCIBLE = {"svg.hashsalt": "keyposs", "path.simplify_threshold": 0.2}
+
 
 def draw(figure: Figure) -> UInt8[np.ndarray, "h w 3"]:
     """The pixels of a matplotlib figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG: the same bytes for the same figure."""
+    file = io.BytesIO()
+    with matplotlib.rc_context(REPRODUCIBLE):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
 
 
 def ced(errors: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
@@ -36,26 +70,77 @@ def ced(errors: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " m"], Float
     return np.concatenate([[0.0], x]), np.concatenate([[0.0], np.cumsum(count) / len(errors)])
 
 
-def ced_figure(errors: Mapping[str, Float[np.ndarray, " n"]], *, threshold: float, norm: str, title: str) -> Figure:
-    """The CED of each decoder up to the threshold of AUC.
+def ced_figure(panels: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], *, threshold: float, norm: str) -> Figure:
+    """The CED of each decoder up to the threshold of FR and AUC, a panel for each title.
 
     Args:
-        errors: per decoder, each face's NME as a fraction of its norm.
-        threshold: of AUC, a fraction of the norm.
+        panels: title -> decoder -> each face's NME as a fraction of its norm.
+        threshold: a fraction of the norm.
         norm: the normaliser's name, for the axis.
-        title: what was tested.
     """
-    figure = Figure((6.4, 4.4), dpi=120, layout="constrained")
-    ax = figure.add_subplot()
-    limit = 100 * threshold
-    for decoder, of_faces in errors.items():
-        x, y = ced(of_faces)
-        area = np.mean(np.maximum(0, 1 - np.nan_to_num(of_faces, nan=np.inf) / threshold))
-        label = f"{decoder}  AUC {area:.3f}"
-        ax.step([*(100 * x), max(limit, 100 * x[-1])], [*(100 * y), 100 * y[-1]], where="post", label=label)
-    ax.set(xlim=(0, limit), ylim=(0, 100), title=title)
-    ax.set(xlabel=f"NME, % of {norm}", ylabel="faces with at most this error, %")
-    _finish(ax)
+    figure, axes = _panels(panels, (5.4, 4.6))
+    for ax, errors in zip(axes, panels.values(), strict=True):
+        for decoder, of_faces in errors.items():
+            x, y = ced(of_faces)
+            area = np.mean(np.maximum(0, 1 - np.nan_to_num(of_faces, nan=np.inf) / threshold))
+            failures = 100 * np.mean(~(of_faces <= threshold))
+            limit = max(100 * threshold, 100 * x[-1])
+            label = f"{decoder}: FR {failures:.1f}, AUC {area:.3f}"
+            ax.step([*(100 * x), limit], [*(100 * y), 100 * y[-1]], where="post", label=label)
+        ax.set(xlim=(0, 100 * threshold), ylim=(0, 100), xlabel=f"NME, % of {norm}")
+        ax.set(ylabel="faces with at most this error, %")
+        _finish(ax, loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=2, handlelength=1, columnspacing=1)
+    return figure
+
+
+def trend_figure(panels: Mapping[str, Mapping[str, Band]], *, norm: str, against: str, marks: Line) -> Figure:
+    """NME of each decoder against something that grows with the heatmap, on logarithmic axes.
+
+    Args:
+        panels: title -> decoder -> NME with its interval, by x.
+        norm: the normaliser's name, for the axis.
+        against: what x is, for the axis.
+        marks: the heatmap size that stands at each x.
+    """
+    figure, axes = _panels(panels, (5.2, 4.2), share=True)
+    for ax, decoders in zip(axes, panels.values(), strict=True):
+        for decoder, band in decoders.items():
+            x = sorted(band)
+            middle, low, high = np.array([band[at] for at in x]).T
+            (line,) = ax.plot(x, middle, marker="o", markersize=3.5, label=decoder)
+            ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        ax.set(xscale="log", yscale="log", xlabel=against, ylabel=f"NME, % of {norm}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticks(sorted(marks), [_tick(at, size) for at, size in sorted(marks.items())])
+        _log_ticks(ax)
+        ax.label_outer()
+        _finish(ax)
+    return figure
+
+
+def landmarks_figure(
+    panels: Mapping[str, Float[np.ndarray, " k"]], mean: Complex[np.ndarray, " k"], markup: Markup, *, norm: str
+) -> Figure:
+    """Each landmark's mean error as the colour of its dot on the mean face; none where nothing is known of it.
+
+    Args:
+        panels: title -> errors in percent of the norm.
+        mean: the mean face, x + iy.
+        markup: whose contours are drawn.
+        norm: the normaliser's name, for the colours.
+    """
+    figure, axes = _panels(panels, (4.4, 3.8))
+    for ax, errors in zip(axes, panels.values(), strict=True):
+        for contour in markup.contours:
+            run = [*contour.points, contour.points[0]] if contour.closed else [*contour.points]
+            ax.plot(mean.real[run], mean.imag[run], color="0.75", linestyle="-", linewidth=1, zorder=0)
+        order = np.argsort(errors)  # the worst on top
+        x, y = mean.real[order], mean.imag[order]
+        dots = ax.scatter(x, y, c=errors[order], s=34, cmap="viridis_r", edgecolors="0.2", linewidths=0.5)
+        figure.colorbar(dots, ax=ax, label=f"mean error, % of {norm}", shrink=0.8)
+        ax.set_aspect("equal")
+        ax.invert_yaxis()
+        ax.set_axis_off()
     return figure
 
 
@@ -67,16 +152,13 @@ def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> F
         errors: per decoder, NME in percent.
         norm: the normaliser's name, for the axis.
     """
-    figure = Figure((10, 4), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = _panels(["Training", "Validation"], (5.2, 4.0))
     left.plot([*loss], [*loss.values()], color="0.25", label="train/loss", **_marks(loss))
-    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Training")
+    left.set(xlabel="epoch", ylabel="loss", yscale="log")
     for decoder, curve in errors.items():
         right.plot([*curve], [*curve.values()], label=decoder, **_marks(curve))
-    right.set(xlabel="epoch", ylabel=f"NME, % of {norm}", yscale="log", title="Validation")
-    right.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    right.yaxis.set_major_formatter(ScalarFormatter())
-    right.yaxis.set_minor_locator(LogLocator(subs=()))
+    right.set(xlabel="epoch", ylabel=f"NME, % of {norm}", yscale="log")
+    _log_ticks(right)
     for ax in (left, right):
         _finish(ax)
     return figure
@@ -94,6 +176,7 @@ def robustness_figure(panels: Mapping[str, Mapping[str, Mapping[str, Line]]], *,
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row")
     for axes, (subset, kinds) in zip(grid, panels.items(), strict=True):
         for ax, (kind, decoders) in zip(axes, kinds.items(), strict=True):
+            ax.set_prop_cycle(STYLES)
             for decoder, line in decoders.items():
                 ax.plot([*line], [*line.values()], marker="o", markersize=3, label=decoder)
             ax.set(title=f"{subset}: {kind}", xlabel="boxes off by up to, % of their side")
@@ -102,13 +185,40 @@ def robustness_figure(panels: Mapping[str, Mapping[str, Mapping[str, Line]]], *,
     return figure
 
 
+def _panels(titles: Collection[str], size: tuple[float, float], *, share: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel of some inches for each title, in rows."""
+    columns = min(COLUMNS, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = Figure((size[0] * columns, size[1] * rows), dpi=120, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share).flat)
+    for ax in axes[len(titles) :]:
+        ax.remove()
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title, fontsize="medium", parse_math=False)
+        ax.set_prop_cycle(STYLES)
+    return figure, axes[: len(titles)]
+
+
+def _tick(at: float, size: float) -> str:
+    """A heatmap size, below the value at which it stands where that is another."""
+    return f"{size:.0f}²" if at == size else f"{at:.3g}\n{size:.0f}²"
+
+
+def _log_ticks(ax: Axes) -> None:
+    """Plain numbers at enough places of a logarithmic axis of errors."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
 def _marks(curve: Curve) -> dict[str, str]:
     """A single value makes no line: it needs a mark."""
     return {"marker": "o"} if len(curve) == 1 else {}
 
 
-def _finish(ax: Axes) -> None:
+def _finish(ax: Axes, **legend: Any) -> None:
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_lines():
-        ax.legend(frameon=False, fontsize="small")
+        for text in ax.legend(frameon=False, fontsize="small", **legend).get_texts():
+            text.set_parse_math(False)
