@@ -1,7 +1,8 @@
 """Plots of errors: cumulative, by heatmap size, by landmark, by epoch, by the boxes' error. Figures, never pyplot."""
 
 import io
-from collections.abc import Collection, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import matplotlib
@@ -32,7 +33,7 @@ STYLES = cycler(linestyle=["-", "--", ":"]) * cycler(
 COLUMNS = 3
 """Panels beside each other."""
 
-REPRODUCIBLE = {"svg.hashsalt": "keyposs", "path.simplify_threshold": 0.2}
+REPRODUCIBLE: Any = {"svg.hashsalt": "keyposs", "path.simplify_threshold": 0.2}
 
 
 def draw(figure: Figure) -> UInt8[np.ndarray, "h w 3"]:
@@ -79,6 +80,7 @@ def ced_figure(panels: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], *, t
         norm: the normaliser's name, for the axis.
     """
     figure, axes = _panels(panels, (5.4, 4.6))
+    styles = _styles(panels.values())
     for ax, errors in zip(axes, panels.values(), strict=True):
         for decoder, of_faces in errors.items():
             x, y = ced(of_faces)
@@ -86,7 +88,8 @@ def ced_figure(panels: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], *, t
             failures = 100 * np.mean(~(of_faces <= threshold))
             limit = max(100 * threshold, 100 * x[-1])
             label = f"{decoder}: FR {failures:.1f}, AUC {area:.3f}"
-            ax.step([*(100 * x), limit], [*(100 * y), 100 * y[-1]], where="post", label=label)
+            steps = [*(100 * x), limit], [*(100 * y), 100 * y[-1]]
+            ax.step(*steps, where="post", label=label, **styles[decoder])
         ax.set(xlim=(0, 100 * threshold), ylim=(0, 100), xlabel=f"NME, % of {norm}")
         ax.set(ylabel="faces with at most this error, %")
         _finish(ax, loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=2, handlelength=1, columnspacing=1)
@@ -103,15 +106,17 @@ def trend_figure(panels: Mapping[str, Mapping[str, Band]], *, norm: str, against
         marks: the heatmap size that stands at each x.
     """
     figure, axes = _panels(panels, (5.2, 4.2), share=True)
+    styles = _styles(panels.values())
     for ax, decoders in zip(axes, panels.values(), strict=True):
         for decoder, band in decoders.items():
             x = sorted(band)
             middle, low, high = np.array([band[at] for at in x]).T
-            (line,) = ax.plot(x, middle, marker="o", markersize=3.5, label=decoder)
-            ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+            ax.plot(x, middle, marker="o", markersize=3.5, label=decoder, **styles[decoder])
+            ax.fill_between(x, low, high, color=styles[decoder]["color"], alpha=0.15, linewidth=0)
         ax.set(xscale="log", yscale="log", xlabel=against, ylabel=f"NME, % of {norm}")
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticks(sorted(marks), [_tick(at, size) for at, size in sorted(marks.items())])
+        shown = sorted({at for band in decoders.values() for at in band})
+        ax.set_xticks(shown, [_tick(at, marks[at]) for at in shown])
         _log_ticks(ax)
         ax.label_outer()
         _finish(ax)
@@ -155,8 +160,9 @@ def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> F
     figure, (left, right) = _panels(["Training", "Validation"], (5.2, 4.0))
     left.plot([*loss], [*loss.values()], color="0.25", label="train/loss", **_marks(loss))
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    styles = _styles([errors])
     for decoder, curve in errors.items():
-        right.plot([*curve], [*curve.values()], label=decoder, **_marks(curve))
+        right.plot([*curve], [*curve.values()], label=decoder, **_marks(curve), **styles[decoder])
     right.set(xlabel="epoch", ylabel=f"NME, % of {norm}", yscale="log")
     _log_ticks(right)
     for ax in (left, right):
@@ -174,11 +180,11 @@ def robustness_figure(panels: Mapping[str, Mapping[str, Mapping[str, Line]]], *,
     rows, columns = len(panels), max(map(len, panels.values()))
     figure = Figure((3.4 * columns, 3.2 * rows), dpi=120, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row")
+    styles = _styles(decoders for kinds in panels.values() for decoders in kinds.values())
     for axes, (subset, kinds) in zip(grid, panels.items(), strict=True):
         for ax, (kind, decoders) in zip(axes, kinds.items(), strict=True):
-            ax.set_prop_cycle(STYLES)
             for decoder, line in decoders.items():
-                ax.plot([*line], [*line.values()], marker="o", markersize=3, label=decoder)
+                ax.plot([*line], [*line.values()], marker="o", markersize=3, label=decoder, **styles[decoder])
             ax.set(title=f"{subset}: {kind}", xlabel="boxes off by up to, % of their side")
             _finish(ax)
         axes[0].set(ylabel=f"NME, % of {norm}", ylim=(0, None))
@@ -195,8 +201,13 @@ def _panels(titles: Collection[str], size: tuple[float, float], *, share: bool =
         ax.remove()
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title, fontsize="medium", parse_math=False)
-        ax.set_prop_cycle(STYLES)
     return figure, axes[: len(titles)]
+
+
+def _styles(panels: Iterable[Mapping[str, object]]) -> dict[str, dict[str, Any]]:
+    """A colour and a dash for each decoder, the same in all panels."""
+    decoders = dict.fromkeys(decoder for panel in panels for decoder in panel)
+    return dict(zip(decoders, itertools.cycle(STYLES), strict=False))
 
 
 def _tick(at: float, size: float) -> str:
@@ -211,7 +222,7 @@ def _log_ticks(ax: Axes) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
 
 
-def _marks(curve: Curve) -> dict[str, str]:
+def _marks(curve: Curve) -> dict[str, Any]:
     """A single value makes no line: it needs a mark."""
     return {"marker": "o"} if len(curve) == 1 else {}
 

@@ -71,7 +71,8 @@ def _runs(path: Path) -> Iterator[Path]:
     if any((path / mark).is_file() for mark in MARKS):
         yield path
     else:
-        for folder in sorted((child for child in path.iterdir() if child.is_dir()), key=_natural):
+        folders = (child for child in path.iterdir() if child.is_dir() and not child.is_symlink())
+        for folder in sorted(folders, key=_natural):
             yield from _runs(folder)
 
 
@@ -86,7 +87,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _sections(comparison: Comparison, unfinished: Sequence[Path]) -> Iterator[Section]:
-    """Those that there is something to say in; test goes first, and val only where nothing else tells as much."""
+    """Those that there is something to say in. Of the splits the first is looked at closely, which is test."""
     evidence = {split: Evidence(comparison, split, comparison.main(split)) for split in comparison.splits}
     split = comparison.splits[0]
     found = [
@@ -129,7 +130,7 @@ def results_table(rows: Sequence[Row]) -> TerminalTable:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes a report and prints its first tables."""
+    """Writes a report; of a single run it prints the results too."""
     parser = argparse.ArgumentParser(prog="python -m keyposs.report", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs or of sweeps")
     parser.add_argument("--out", type=Path, help="folder for the report (of one run or sweep: its own; else: report)")

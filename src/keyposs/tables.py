@@ -146,14 +146,14 @@ def escape_markdown(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """A float of LaTeX; needs the package booktabs."""
+    """A float of LaTeX, made smaller where it is wider than the text; needs the packages booktabs and graphicx."""
 
     def shown(cell: Cell) -> str:
         text = escape_latex(cell.text) + escape_latex(DAGGER) * cell.tied
         text = rf"\textbf{{{text}}}" if cell.best else text
         return rf"{text} {{\scriptsize {escape_latex(cell.range)}}}" if cell.range else text
 
-    lines = []
+    lines: list[str] = []
     for begins, row in table.grouped():
         lines += [r"\midrule"] if begins and lines else []
         lines.append(" & ".join(map(shown, row)) + r" \\")
@@ -161,9 +161,9 @@ def latex(table: Table) -> str:
     return "\n".join(
         [
             *(r"\begin{table}[t]", r"\centering\small", rf"\caption{{{escape_latex(table.caption)}}}"),
-            *(rf"\label{{tab:{table.name.replace('_', '-')}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"),
+            *(rf"\label{{tab:{table.name.replace('_', '-')}}}", FITTED, rf"\begin{{tabular}}{{{align}}}", r"\toprule"),
             *(" & ".join(map(escape_latex, table.columns)) + r" \\", r"\midrule", *lines, r"\bottomrule"),
-            *(r"\end{tabular}", r"\end{table}", ""),
+            *(r"\end{tabular}}", r"\end{table}", ""),
         ]
     )
 
@@ -175,6 +175,8 @@ LATEX = {
     **{"–": "--", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "²": "$^2$", "≥": r"$\geq$", DAGGER: r"$^\dagger$"},
 }
 """Signs that mean something to LaTeX, or that its fonts lack."""
+
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
 def escape_latex(text: str) -> str:

@@ -213,10 +213,7 @@ def _labels(settings: Sequence[Sequence[Run]]) -> list[str]:
         words = [", ".join(_setting(key, flat_config(runs[0])) for key in keys) for runs in settings]
         labels = [f"{label}, {more}".lstrip(", ") for label, more in zip(labels, words, strict=True)]
     clashing = [runs for clash in _clashes(settings, labels) for runs in clash]
-    return [
-        runs[0].folder.resolve().name if runs in clashing else label
-        for runs, label in zip(settings, labels, strict=True)
-    ]
+    return [runs[0].name if runs in clashing else label for runs, label in zip(settings, labels, strict=True)]
 
 
 def _clashes(settings: Sequence[Sequence[Run]], labels: Sequence[str]) -> list[list[Sequence[Run]]]:

@@ -89,7 +89,7 @@ def training(runs: Sequence[Run]) -> Section | None:
         logged = {decoder: curve for decoder, curve in zip(decoders, errors, strict=True) if curve}
         figure = plots.training_figure(loss, logged, norm=run.rows[0]["norm"])
         name = f"training_{i}" if len(runs) > 1 else "training"
-        parts.append(Plot(name, figure, _said(run.folder.name * (len(runs) > 1), "loss and error by epoch.")))
+        parts.append(Plot(name, figure, _said(run.name * (len(runs) > 1), "loss and error by epoch.")))
     return Section("Training", parts) if parts else None
 
 
@@ -108,7 +108,7 @@ def pictures(comparison: Comparison) -> Section | None:
     """Every picture of one run; the worst and the median faces of several."""
     several = len(comparison.runs) > 1
     parts = [
-        Picture(path, f"{run.folder.resolve().name}: {words}" if several else words)
+        Picture(path, f"{run.name}: {words}" if several else words)
         for run in comparison.runs
         for start, caption in CAPTIONS.items()
         for path in sorted((run.folder / "pictures").glob(f"{start}_*.png"))

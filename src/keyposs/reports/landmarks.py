@@ -47,14 +47,15 @@ def known(run: Run, split: str) -> bool:
 
 def of_setting(setting: Setting, split: str) -> Float[np.ndarray, " k"]:
     """Each landmark's mean error in percent of the norm, over faces and seeds; NaN where it is never annotated."""
-    return np.mean([_errors(run, split) for run in setting.runs], axis=0)
+    return np.stack([_errors(run, split) for run in setting.runs]).mean(0)
 
 
 def _errors(run: Run, split: str) -> Float[np.ndarray, " k"]:
     read = run.readings[split]
     error = np.linalg.norm(read.points - keypoints(run, split), axis=-1) / read.norm[:, None]
     count = np.isfinite(error).sum(0)
-    return np.where(count > 0, 100 * np.nansum(error, axis=0) / np.maximum(count, 1), np.nan)
+    mean: np.ndarray = np.where(count > 0, 100 * np.nansum(error, axis=0) / np.maximum(count, 1), np.nan)
+    return mean
 
 
 def keypoints(run: Run, split: str) -> Float[np.ndarray, "n k 2"]:

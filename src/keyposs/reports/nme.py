@@ -38,22 +38,19 @@ def _head(comparison: Comparison, size: int) -> str:
 def _column(comparison: Comparison, split: str, size: int, evidence: Evidence) -> dict[tuple[str, str], Cell]:
     """The cells of one heatmap size, by label and decoder."""
     subset = comparison.main(split)
-    keys = [(i, d) for i, s in enumerate(comparison.settings) if s.size == size for d in comparison.decoders()]
-    values = [comparison.settings[i].value(split, subset, decoder, "nme") for i, decoder in keys]
-    read = [key for key, value in zip(keys, values, strict=True) if value is not None]
-    cells = best_of(
-        [
-            Cell(value, interval=evidence.interval(key))
-            for key, value in zip(keys, values, strict=True)
-            if value is not None
-        ],
-        lowest=True,
-    )
-    best = next((key for key, cell in zip(read, cells, strict=True) if cell.best), None)
-    others = [key for key, cell in zip(read, cells, strict=True) if best and not cell.best]
+    nme = {
+        (i, decoder): value
+        for i, setting in enumerate(comparison.settings)
+        for decoder in comparison.decoders()
+        if setting.size == size and (value := setting.value(split, subset, decoder, "nme")) is not None
+    }
+    shown = best_of([Cell(value, interval=evidence.interval(key)) for key, value in nme.items()], lowest=True)
+    cells = dict(zip(nme, shown, strict=True))
+    best = next((key for key, cell in cells.items() if cell.best), None)
+    others = [key for key, cell in cells.items() if best and not cell.best]
     found = evidence.differences([(key, best) for key in others]) if best else []
     tied = {key for key, difference in zip(others, found, strict=True) if difference and difference.p >= SURE}
     return {
         (comparison.settings[i].label, decoder): cell._replace(tied=(i, decoder) in tied)
-        for (i, decoder), cell in zip(read, cells, strict=True)
+        for (i, decoder), cell in cells.items()
     }

@@ -41,6 +41,11 @@ class Run:
     readings: Mapping[str, Readings]  # by split; empty where there is no predictions.csv
 
     @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.folder.resolve().name
+
+    @property
     def decoder(self) -> str:
         """The one that picked the checkpoint; of those that were read, the best if that was not."""
         return own_decoder(self.rows, self.facts)
@@ -52,9 +57,9 @@ def own_decoder(rows: list[dict[str, Any]], facts: Mapping[str, Any]) -> str:
     >>> own_decoder([{"decoder": "dark", "nme": 5.0}, {"decoder": "quarter", "nme": 4.0}], {"config": {}})
     'quarter'
     """
-    monitored = (facts.get("config") or {}).get("monitor")
-    best = min(rows, key=lambda row: np.nan_to_num(row["nme"], nan=np.inf))["decoder"]
-    return monitored if any(row["decoder"] == monitored for row in rows) else best
+    monitored = str((facts.get("config") or {}).get("monitor"))
+    best = min(rows, key=lambda row: np.nan_to_num(row["nme"], nan=np.inf))
+    return monitored if any(row["decoder"] == monitored for row in rows) else str(best["decoder"])
 
 
 def read_run(folder: Path) -> Run:

@@ -40,7 +40,7 @@ def facts(run: Run) -> dict[str, Cell]:
     row, known = run.rows[0], run.facts
     macs, parameters, latency = (known.get(name) for name in ("macs", "parameters", "latency_ms"))
     return {
-        "run": Cell(run.folder.resolve().name),
+        "run": Cell(run.name),
         "data": Cell(row["data"]),
         "heatmap size": Cell(row["heatmap_size"], "d"),
         "method": Cell(row["method"]),
@@ -78,7 +78,7 @@ def configs(comparison: Comparison) -> Section | None:
     parts: list[Part] = [_differences(given)] if len(given) > 1 else []
     for run in given:
         text = OmegaConf.to_yaml(OmegaConf.create(run.facts["config"]))
-        parts.append(Fold(f"Config of {run.folder.resolve().name}", text))
+        parts.append(Fold(f"Config of {run.name}", text))
     return Section("Config", parts)
 
 
@@ -87,5 +87,5 @@ def _differences(given: Sequence[Run]) -> Part:
     if not (keys := differing(configs)):
         return "The configs of these runs do not differ."
     rows = [[Cell(key), *(Cell(config.get(key, "")) for config in configs)] for key in keys]
-    columns = ["key", *(run.folder.resolve().name for run in given)]
+    columns = ["key", *(run.name for run in given)]
     return Table("configs", "In what the configs differ, apart from where and on what the runs ran", columns, rows)
