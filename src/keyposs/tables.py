@@ -210,8 +210,8 @@ def csv_text(table: Table) -> str:
 def html(table: Table) -> str:
     """A figure of HTML: the caption, and the table in a container that scrolls."""
     right = [' class="number"' if table.numeric(i) else "" for i in range(len(table.columns))]
-    names = zip(right, table.columns, strict=True)
-    head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for side, name in names)
+    names = [escape(name).replace(" %", "&nbsp;%") for name in table.columns]
+    head = "".join(f'<th scope="col"{side}>{name}</th>' for side, name in zip(right, names, strict=True))
     lines = []
     for begins, row in table.grouped():
         cells = "".join(f"<td{_side(cell, side)}>{_shown(cell)}</td>" for side, cell in zip(right, row, strict=True))

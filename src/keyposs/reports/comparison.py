@@ -84,6 +84,16 @@ class Comparison:
         """Those that were read, test first."""
         return sorted(dict.fromkeys(row["split"] for row in self.rows()), key=lambda split: split != "test")
 
+    @property
+    def figures(self) -> dict[str, dict[str, Setting]]:
+        """Label -> title -> setting: a figure for each label, with a panel for each heatmap size; of one size, one."""
+        if len(self.sizes) == 1:
+            return {"": {setting.title: setting for setting in self.settings}}
+        return {
+            label: {f"heatmap size {setting.size}": setting for setting in self.settings if setting.label == label}
+            for label in self.labels
+        }
+
     def rows(self) -> Iterator[Row]:
         """The results of all runs."""
         return (row for run in self.runs for row in run.rows)

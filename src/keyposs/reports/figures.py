@@ -23,14 +23,14 @@ CAPTIONS = {
 
 
 def cumulative(comparison: Comparison, split: str) -> Section | None:
-    """The CED of every decoder: a plot for each label, a panel for each heatmap size."""
+    """The CED of every decoder."""
     subset, first = comparison.main(split), comparison.first
     parts = []
-    for label in comparison.labels:
+    for label, settings in comparison.figures.items():
         panels = {
-            f"heatmap size {setting.size}": {d: e / 100 for d, e in errors.items()}
-            for setting in comparison.settings
-            if setting.label == label and (errors := setting.errors(split, subset))
+            title: {decoder: percent / 100 for decoder, percent in errors.items()}
+            for title, setting in settings.items()
+            if (errors := setting.errors(split, subset))
         }
         if panels:
             figure = plots.ced_figure(panels, threshold=first["threshold"], norm=first["norm"])
@@ -113,6 +113,6 @@ def pictures(comparison: Comparison) -> Section | None:
         for start, caption in CAPTIONS.items()
         for path in sorted((run.folder / "pictures").glob(f"{start}_*.png"))
         if not several or path.stem in ("worst_test", "median_test")
-        for words in [f"{path.stem.replace('_', ' ')}. {caption}"]
+        for words in [f"{path.stem.replace('_', ' ').capitalize()}. {caption}"]
     ]
     return Section("Faces", parts) if parts else None

@@ -28,12 +28,8 @@ def landmarks(comparison: Comparison, split: str) -> Section | None:
     errors = {setting: of_setting(setting, split) for setting in comparison.settings}
     faces = f"{comparison.first['data']} {split}, % of {norm}"
     parts: list[Plot | Table] = []
-    for label in comparison.labels:
-        panels = {
-            f"heatmap size {setting.size}, {setting.runs[0].decoder}": of_landmarks
-            for setting, of_landmarks in errors.items()
-            if setting.label == label
-        }
+    for label, settings in comparison.figures.items():
+        panels = {f"{title}, {setting.runs[0].decoder}": errors[setting] for title, setting in settings.items()}
         figure = plots.landmarks_figure(panels, mean, markup, norm=norm)
         caption = f"{label}: mean" if label else "Mean"
         parts.append(Plot(slug(f"landmarks {label}"), figure, f"{caption} error of each landmark, {faces}."))

@@ -14,6 +14,9 @@ from keyposs.tables import Cell, Table
 FAILURE = "failure.txt"
 """Why a job of a sweep failed, in its folder."""
 
+LONG = ("command", "checkpoint")
+"""Facts that are shown of a single run alone."""
+
 
 def runs(comparison: Comparison, unfinished: Sequence[Path]) -> Section:
     """What is known of each run; of one run, a line for each fact."""
@@ -21,7 +24,7 @@ def runs(comparison: Comparison, unfinished: Sequence[Path]) -> Section:
     if len(known) == 1:
         columns, rows = ["fact", "value"], [[Cell(name), cell] for name, cell in known[0].items()]
     else:
-        columns = [name for name in known[0] if any(of_run[name].text for of_run in known)]
+        columns = [name for name in known[0] if name not in LONG and any(of_run[name].text for of_run in known)]
         rows = [[of_run[name] for name in columns] for of_run in known]
     parts: list[Part] = [Table("runs", f"Runs on {comparison.first['data']}", columns, rows)]
     if unfinished:
