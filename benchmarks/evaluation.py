@@ -6,8 +6,7 @@ python benchmarks/evaluation.py --sizes 64 8 --batch-size 32
 HRNet-W18 on 256 x 256 pixels, exact maps of random points. In each of `--repeats` rounds all is timed once, in turns,
 and divided by the forward pass of the same round; medians are printed. `all` is `codec.decode`, as `keyposs.evaluate`
 calls it. Memory is the most that torch's allocator holds for a reading at once, its results included, over the size of
-the maps that it is given. HRNet's own maps are channels_last, and `codec.decode` copies them once for all decoders:
-that is `all, channels_last`.
+the maps that it is given.
 """
 
 import argparse
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import keyposs.decoders
@@ -76,14 +74,10 @@ def measure(size: int, faces: int, points: int, repeats: int) -> dict[str, dict[
     image = torch.randint(256, (faces, 3, IMAGE, IMAGE), dtype=torch.uint8, generator=generator)
     maps = codec.encode(IMAGE * torch.rand(faces, points, 2, generator=generator))
     readings = {name: partial(decoder, maps) for name, decoder in decoders.items()}
-    readings |= {"all": partial(codec.decode, maps), "all, channels_last": partial(codec.decode, channels_last(maps))}
+    readings["all"] = partial(codec.decode, maps)
     timed = times({"forward": partial(net, image), **readings}, repeats)
     memory = {name: peak_bytes(reading) / maps.nbytes for name, reading in readings.items()}
     return {name: {"ms": ms, "share": share, "memory": memory.get(name)} for name, (ms, share) in timed.items()}
-
-
-def channels_last(maps: Tensor) -> Tensor:
-    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def print_table(table: dict[int, dict[str, dict[str, Any]]]) -> None:
@@ -111,7 +105,7 @@ def main() -> None:
         table = {size: measure(size, options.batch_size, options.points, options.repeats) for size in options.sizes}
     print_table(table)
     if 64 in table:
-        print(f"64x64, wanted: at most {100 * TIME:.0f} % and {MEMORY}x; with the copy of channels_last maps, 1x more")
+        print(f"64x64, wanted: at most {100 * TIME:.0f} % and {MEMORY}x")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m keyposs.evaluate checkpoint=...`: every decoder's error on a dataset, and a report."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,7 @@ def evaluate(
     trainer = build_trainer(config, callbacks.values(), logger=False)
     for split in splits:
         (trainer.validate if split == "val" else trainer.test)(module, datamodule=datamodule, verbose=False)
-    rows = [row for split in splits for row in metrics.rows[split]]
     if trainer.is_global_zero:
-        run, predictions = Path(config.run_dir), [row for split in splits for row in metrics.predictions[split]]
-        for split in splits:
-            shown = [row for row in metrics.predictions[split] if row["decoder"] == config.monitor]
-            gallery.draw(datamodule, split, shown, config.callbacks.pictures.faces, run / "pictures")
         landmarker = module.landmarker.to(trainer.strategy.root_device)  # Lightning has moved it away
         facts |= {
             **environment.environment(trainer.strategy.root_device),
@@ -66,10 +62,23 @@ def evaluate(
             "markup": datamodule.dataset.markup.to_dict(),
             "config": OmegaConf.to_container(config, resolve=True),
         }
-        results.write(run, rows, predictions, {split: datamodule.annotations(split) for split in splits}, facts)
-        Console().print(report.results_table(rows))
-        Console(soft_wrap=True).print(f"report: {report.write_report([run], run)}")
-    return rows
+        leave(config, metrics, datamodule, facts)
+    return [row for of_split in metrics.rows.values() for row in of_split]
+
+
+def leave(config: DictConfig, metrics: DecoderMetrics, datamodule: FaceDataModule, facts: Mapping[str, Any]) -> None:
+    """Leaves what was measured in `config.run_dir`, as files, pictures and a report, and prints the table."""
+    run = Path(config.run_dir)
+    faces = OmegaConf.select(config, "callbacks.pictures.faces", default=0)
+    for split, predictions in metrics.predictions.items():
+        shown = [row for row in predictions if row["decoder"] == config.monitor]
+        gallery.draw(datamodule, split, shown, faces, run / "pictures")
+    rows, predictions = (
+        [row for of_split in found.values() for row in of_split] for found in (metrics.rows, metrics.predictions)
+    )
+    results.write(run, rows, predictions, {split: datamodule.annotations(split) for split in metrics.rows}, facts)
+    Console().print(report.results_table(rows))
+    Console(soft_wrap=True).print(f"report: {report.write_report([run], run)}")
 
 
 def build(config: DictConfig, checkpoint: Checkpoint, datamodule: FaceDataModule) -> LandmarkModule:

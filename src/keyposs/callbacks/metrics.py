@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -17,6 +17,15 @@ from keyposs.types import Faces
 log = logging.getLogger(__name__)
 
 MEASURES = ("nme", "fr", "auc")
+
+
+class Kept(NamedTuple):
+    """What is kept of an evaluated batch: no images, which of a whole test set would fill a GPU."""
+
+    names: list[str]
+    subsets: list[tuple[str, ...]]
+    norms: Tensor  # (b), pixels of the photo
+    decoded: dict[str, tuple[Tensor, Tensor]]  # decoder -> points in pixels of the photo (b, k, 2), errors (b)
 
 
 class DecoderMetrics(pl.Callback):
@@ -62,7 +71,7 @@ class DecoderMetrics(pl.Callback):
             for subset in data.subsets(split)
             for decoder in module.codec.names
         }
-        self.kept: list[tuple[Faces, dict[str, tuple[Tensor, Tensor]]]] = []
+        self.kept: list[Kept] = []
 
     def _add(self, reading: Reading, batch: Faces, *, keep: bool) -> None:
         if not any(batch.subsets):  # a rank for which no face is left
@@ -78,7 +87,7 @@ class DecoderMetrics(pl.Callback):
                 self.errors[subset, decoder].update(errors[inside])
             kept[decoder] = points, errors
         if keep:
-            self.kept.append((batch, kept))
+            self.kept.append(Kept(list(batch.name), list(batch.subsets), batch.norm, kept))
 
     def _finish(self, trainer: pl.Trainer, module: LandmarkModule, split: str) -> None:
         values = {key: metric.compute() for key, metric in self.errors.items()}
@@ -105,10 +114,10 @@ class DecoderMetrics(pl.Callback):
         self.predictions[split] = sorted(_gather(list(self._records(split))), key=lambda row: order[row["name"]])
 
     def _records(self, split: str) -> Iterator[dict[str, Any]]:
-        for batch, decoded in self.kept:
-            norms = batch.norm.tolist()
-            for decoder, (points, errors) in decoded.items():
-                faces = zip(batch.name, batch.subsets, norms, errors.tolist(), points.flatten(1).tolist(), strict=True)
+        for batch in self.kept:
+            norms = batch.norms.tolist()
+            for decoder, (points, errors) in batch.decoded.items():
+                faces = zip(batch.names, batch.subsets, norms, errors.tolist(), points.flatten(1).tolist(), strict=True)
                 for name, subsets, norm, nme, xy in faces:
                     face = {"name": name, "split": split, "subsets": "|".join(subsets), "decoder": decoder}
                     yield face | {"norm": norm, "nme": nme, "points": xy}
