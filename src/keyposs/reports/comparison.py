@@ -249,7 +249,5 @@ def _setting(key: str, config: Mapping[str, str]) -> str:
     >>> _setting("loss._target_", {"loss._target_": "torch.nn.MSELoss"}), _setting("optim.lr", {"optim.lr": "0.1"})
     ('loss=MSELoss', 'optim.lr=0.1')
     """
-    value = config.get(key, "none")
-    return (
-        f"{key.removesuffix('._target_')}={value.rpartition('.')[2]}" if key.endswith("._target_") else f"{key}={value}"
-    )
+    part, value = key.removesuffix("._target_"), config.get(key, "none")
+    return f"{key}={value}" if part == key else f"{part}={value.rpartition('.')[2]}"

@@ -80,8 +80,8 @@ def _block(part: Part, folder: Path) -> str:
     if isinstance(part, Picture):
         return _linked(Path(os.path.relpath(part.path.resolve(), folder.resolve())).as_posix(), part.caption)
     if isinstance(part, Fold):
-        fence = "`" * (max(map(len, re.findall("`+", part.text)), default=2) + 1)
-        return f"{escape_markdown(part.title)}:\n\n{fence if len(fence) > 2 else '```'}\n{part.text.rstrip()}\n{fence}"
+        fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", part.text)), 0)
+        return f"{escape_markdown(part.title)}:\n\n{fence}\n{part.text.rstrip()}\n{fence}"
     return escape_markdown(part)
 
 

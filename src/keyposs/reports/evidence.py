@@ -27,9 +27,9 @@ class Difference(NamedTuple):
     p: float  # corrected over its family
 
     @property
-    def sure(self) -> bool:
-        """Whether it is told from 0; NaN is not."""
-        return self.p < SURE
+    def tied(self) -> bool:
+        """Whether the faces do not tell it from 0."""
+        return self.p >= SURE
 
 
 class Evidence:

@@ -17,7 +17,7 @@ def results(rows: Sequence[Row]) -> Table:
     for split, subset in dict.fromkeys((row["split"], row["subset"]) for row in rows):
         inside = [row for row in rows if (row["split"], row["subset"]) == (split, subset)]
         columns = [best_of([Cell(row[key], form) for row in inside], lowest=key != "auc") for key, _, form in MEASURES]
-        heading = Cell(f"{split} {subset}"), Cell(inside[0]["faces"], "d")
+        heading = Cell(f"{split} {subset}"), Cell(inside[0]["faces"], ".0f")
         shown += [[*heading, Cell(row["decoder"]), *of_row] for row, *of_row in zip(inside, *columns, strict=True)]
     title = f"{rows[0]['data']}, heatmap size {rows[0]['heatmap_size']}, NME in % of {rows[0]['norm']}"
     measures = [name.format(threshold(rows[0]["threshold"])) for _, name, _ in MEASURES]

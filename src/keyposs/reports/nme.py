@@ -49,7 +49,7 @@ def _column(comparison: Comparison, split: str, size: int, evidence: Evidence) -
     best = next((key for key, cell in cells.items() if cell.best), None)
     others = [key for key, cell in cells.items() if best and not cell.best]
     found = evidence.differences([(key, best) for key in others]) if best else []
-    tied = {key for key, difference in zip(others, found, strict=True) if difference and difference.p >= SURE}
+    tied = {key for key, difference in zip(others, found, strict=True) if difference and difference.tied}
     return {
         (comparison.settings[i].label, decoder): cell._replace(tied=(i, decoder) in tied)
         for (i, decoder), cell in cells.items()

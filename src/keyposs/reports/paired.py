@@ -90,7 +90,7 @@ def between_settings(comparison: Comparison, split: str, evidence: Evidence) -> 
 
 
 def _marked(found: Difference | None) -> Cell:
-    return Cell() if found is None else _difference(found)[0]._replace(tied=found.p >= SURE)
+    return Cell() if found is None else _difference(found)[0]._replace(tied=found.tied)
 
 
 def _rivals(settings: Sequence[Setting]) -> Iterator[tuple[int, int]]:
