@@ -313,12 +313,13 @@ def test_the_same_files_give_the_same_report(run):
     assert report.write_report([run], run).read_bytes() == first
 
 
-def test_large_pictures_become_small_jpegs(run):
-    noise = np.random.default_rng(0).normal(128, 20, (600, 600, 3)).clip(0, 255).astype(np.uint8)
+def test_large_pictures_become_jpegs_as_wide_as_the_page(run):
+    noise = np.random.default_rng(0).normal(128, 20, (300, 2432, 3)).clip(0, 255).astype(np.uint8)
     cv2.imwrite(str(run / "pictures" / "worst_test.png"), noise)
     code = page._jpeg(run / "pictures" / "worst_test.png")
     assert code[:2] == b"\xff\xd8"
-    assert len(code) < 0.4 * (run / "pictures" / "worst_test.png").stat().st_size
+    assert cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR).shape == (150, 1216, 3)
+    assert len(code) < 0.2 * (run / "pictures" / "worst_test.png").stat().st_size
 
 
 def test_the_command_prints_the_table_and_the_report(run, capsys):

@@ -15,6 +15,9 @@ from keyposs.tables import Table, html
 QUALITY = 85
 """Of a run's pictures, as JPEG."""
 
+WIDEST = 1216
+"""Pixels of a picture: as wide as the page."""
+
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 * { box-sizing: border-box; }
@@ -88,4 +91,7 @@ def _jpeg(path: Path) -> bytes:
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise KeyposError(path, "is no picture", "remove it, or evaluate the checkpoint again")
+    if image.shape[1] > WIDEST:
+        height = round(image.shape[0] * WIDEST / image.shape[1])
+        image = cv2.resize(image, (WIDEST, height), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
