@@ -18,6 +18,9 @@ QUALITY = 85
 WIDEST = 1216
 """Pixels of a picture: as wide as the page."""
 
+LEGIBLE = 60
+"""Pixels of an inch of a plot, at least: on a narrow screen a wide plot scrolls."""
+
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 * { box-sizing: border-box; }
@@ -70,7 +73,8 @@ def _part(part: Part, drawn: Mapping[str, bytes]) -> str:
     if isinstance(part, Table):
         return html(part)
     if isinstance(part, Plot):
-        return _figure(f"data:image/svg+xml;base64,{_base64(drawn[part.name])}", part.caption)
+        narrowest = round(LEGIBLE * part.figure.get_figwidth())
+        return _figure(f"data:image/svg+xml;base64,{_base64(drawn[part.name])}", part.caption, narrowest)
     if isinstance(part, Picture):
         return _figure(f"data:image/jpeg;base64,{_base64(_jpeg(part.path))}", part.caption)
     if isinstance(part, Fold):
@@ -78,9 +82,10 @@ def _part(part: Part, drawn: Mapping[str, bytes]) -> str:
     return f"<p>{escape(part)}</p>"
 
 
-def _figure(source: str, caption: str) -> str:
+def _figure(source: str, caption: str, narrowest: int = 0) -> str:
     words = escape(caption)
-    return f'<figure><img src="{source}" alt="{words}" loading="lazy"><figcaption>{words}</figcaption></figure>'
+    image = f'<img src="{source}" alt="{words}" loading="lazy" style="min-width: {narrowest}px">'
+    return f'<figure><div class="scroll" tabindex="0">{image}</div><figcaption>{words}</figcaption></figure>'
 
 
 def _base64(data: bytes) -> str:
