@@ -20,6 +20,7 @@ from quick import QUICK
 from writers import write_300w
 
 Small = Callable[..., DictConfig]
+TABLES = ("decoders_test", "landmarks_test", "nme_test_all", "nme_val_all", "runs", "subsets_test", "subsets_val")
 DECODERS = {"one_hot", "two_hot", "quarter", "dark", "soft_argmax", "multilateration", "gauss_newton", "pseudorange"}
 
 
@@ -47,6 +48,7 @@ def test_a_finished_run_leaves_these_files(finished: Path) -> None:
         "results.json",
         "run.json",
         "predictions.csv",
+        "report.html",
         "report.md",
         "checkpoints/best.ckpt",
         "checkpoints/best.safetensors",
@@ -55,8 +57,8 @@ def test_a_finished_run_leaves_these_files(finished: Path) -> None:
         "pictures/overlays_test.png",
         "pictures/distance_maps_test.png",
         *(f"pictures/{rank}_{split}.png" for rank in ("worst", "median") for split in ("val", "test")),
-        "plots/ced.png",
-        "plots/training.png",
+        *(f"plots/{name}.{suffix}" for name in ("ced", "landmarks", "training") for suffix in ("png", "svg")),
+        *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")),
     }
 
 
@@ -155,6 +157,18 @@ def with_callback(init: Callable[..., None], callback: pl.Callback) -> Callable[
         init(self, *args, callbacks=[*callbacks, callback], **options)
 
     return wrapped
+
+
+def test_a_run_that_was_moved_knows_its_best_epoch(small: Small) -> None:
+    """An error that grows counts as better here: after the move, no epoch is better than the first."""
+    config = small("optim.lr=0", "trainer.max_epochs=1", "++callbacks.best.mode=max")
+    train(config)
+    moved = Path(config.run_dir).rename(Path(config.run_dir).parent / "moved")
+    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
+    again = resume.recompose(small(f"resume={moved}"), ["trainer.max_epochs=3"])
+    train(again, checkpoint.find(moved, "last.ckpt"))
+    assert torch.load(moved / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
 
 
 def test_resume_refuses_what_is_no_run(small: Small, tmp_path: Path) -> None:
