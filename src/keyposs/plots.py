@@ -11,6 +11,8 @@ from cycler import cycler
 from jaxtyping import Complex, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
@@ -135,17 +137,20 @@ def landmarks_figure(
         norm: the normaliser's name, for the colours.
     """
     figure, axes = _panels(panels, (4.4, 3.8))
+    known = np.concatenate([errors[np.isfinite(errors)] for errors in panels.values()])
+    scale = Normalize(*(known.min(), known.max()) if len(known) else (0, 1))  # the same for all, to compare
     for ax, errors in zip(axes, panels.values(), strict=True):
         for contour in markup.contours:
             run = [*contour.points, contour.points[0]] if contour.closed else [*contour.points]
             ax.plot(mean.real[run], mean.imag[run], color="0.75", linestyle="-", linewidth=1, zorder=0)
         order = np.argsort(errors)  # the worst on top
         x, y = mean.real[order], mean.imag[order]
-        dots = ax.scatter(x, y, c=errors[order], s=34, cmap="viridis_r", edgecolors="0.2", linewidths=0.5)
-        figure.colorbar(dots, ax=ax, label=f"mean error, % of {norm}", shrink=0.8)
+        ax.scatter(x, y, c=errors[order], norm=scale, s=34, cmap="viridis_r", edgecolors="0.2", linewidths=0.5)
         ax.set_aspect("equal")
         ax.invert_yaxis()
         ax.set_axis_off()
+    colours = ScalarMappable(scale, "viridis_r")
+    figure.colorbar(colours, ax=list(axes), label=f"mean error, % of {norm}", shrink=0.8)
     return figure
 
 
