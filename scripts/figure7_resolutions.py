@@ -17,11 +17,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
-from trained import Reading, Run, open_runs, parse, plain_mistakes, read
+from trained import Found, Trained, check_different, open_runs, parse, read
 
 import keyposs.decoders
 from keyposs import viz
 from keyposs.callbacks.pictures import array, picture
+from keyposs.config import plain_mistakes
 from keyposs.data.module import collate
 from keyposs.errors import KeyposError
 from keyposs.files import readable
@@ -32,18 +33,6 @@ DECODERS = ["one_hot", "dark", "multilateration", "pseudorange"]
 
 SMALLER = 0.5
 """Of the sheets that `faces.png` holds."""
-
-
-def check_sizes(runs: Sequence[Run]) -> None:
-    """Refuses two runs that would share a column.
-
-    Raises:
-        KeyposError: naming them.
-    """
-    for run, other in zip(runs[1:], runs, strict=False):  # they come in order of size
-        if run.size == other.size:
-            cause = f"has maps of {run.size} cells, as {other.file} has"
-            raise KeyposError(run.file, cause, "give one run for each size")
 
 
 def choose(names: Sequence[str], wanted: Sequence[str], count: int) -> list[int]:
@@ -61,7 +50,7 @@ def choose(names: Sequence[str], wanted: Sequence[str], count: int) -> list[int]
     return [names.index(name) for name in wanted]
 
 
-def read_by(run: Run, decoders: Sequence[str]) -> Run:
+def read_by(run: Trained, decoders: Sequence[str]) -> Trained:
     """The run, read by decoders of these names.
 
     Raises:
@@ -74,7 +63,7 @@ def read_by(run: Run, decoders: Sequence[str]) -> Run:
     return run.read_by({name: partial(getattr(keyposs.decoders, name), sigma=run.codec.sigma) for name in decoders})
 
 
-def sheets(runs: Sequence[Run], split: str, indices: Sequence[int]) -> Iterator[viz.Picture]:
+def sheets(runs: Sequence[Trained], split: str, indices: Sequence[int]) -> Iterator[viz.Picture]:
     """A sheet for each face."""
     batches = [collate([run.datamodule.face(split, i) for i in indices]) for run in runs]
     found = [read(run, batch) for run, batch in zip(runs, batches, strict=True)]
@@ -88,15 +77,15 @@ def sheets(runs: Sequence[Run], split: str, indices: Sequence[int]) -> Iterator[
         yield viz.sheet(images, columns=len(runs), captions=captions)
 
 
-def overlay(run: Run, batch: Faces, reading: Reading, i: int) -> viz.Picture:
+def overlay(run: Trained, batch: Faces, found: Found, i: int) -> viz.Picture:
     """One face of a batch, and what was found."""
     keypoints = np.where(batch.visible[i, :, None], array(batch.keypoints[i]), np.nan)
-    return viz.overlay(picture(batch.image[i]), keypoints, array(reading.points[i]), run.datamodule.dataset.markup)
+    return viz.overlay(picture(batch.image[i]), keypoints, array(found.points[i]), run.datamodule.dataset.markup)
 
 
-def caption(decoder: str, size: int, reading: Reading, i: int) -> str:
+def caption(decoder: str, size: int, found: Found, i: int) -> str:
     """What a picture shows."""
-    return f"{decoder}  {size}x{size}  {100 * reading.errors[i]:.2f} %"
+    return f"{decoder}  {size}x{size}  {100 * found.errors[i]:.2f} %"
 
 
 def shrink(image: viz.Picture) -> viz.Picture:
@@ -119,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--faces {chosen.faces} is not a number of at least 1")
     with plain_mistakes():
         runs = open_runs(chosen.runs, chosen.overrides, chosen.split)
-        check_sizes(runs)
+        check_different(runs, lambda run: f"maps of {run.size} cells")
         runs = [read_by(run, chosen.decoders) for run in runs]
         names = [face.name for face in runs[0].datamodule.annotations(chosen.split)]
         indices = choose(names, chosen.names, chosen.faces)

@@ -9,11 +9,9 @@ There is no network and no photo is read: landmarks go to the crop, to a distanc
 """
 
 import argparse
-import csv
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,19 +19,18 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich import box
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from tabled import table_file, write
 from torch import Tensor
 
 from keyposs.codecs import DistanceMap
-from keyposs.config import CONF, cause
+from keyposs.config import CONF, plain_mistakes
 from keyposs.crop import apply, crop_matrix
 from keyposs.decoders import one_hot, quarter
 from keyposs.errors import KeyposError
-from keyposs.files import atomic, write_text
 from keyposs.metrics import nme_per_face
+from keyposs.tables import Cell, Table, terminal
 from keyposs.types import Annotation
 
 SIZES = (64, 32, 16, 8, 4)
@@ -109,47 +106,14 @@ def rows(config: DictConfig, *, split: str, sizes: Sequence[int], as_published: 
             yield {**facts, **kind, **errors}
 
 
-def lines(table: Sequence[dict[str, Any]], key: str) -> list[list[str]]:
-    """One measure as decoders by sizes, under a line of headings."""
-    sizes, decoders = (list(dict.fromkeys(row[k] for row in table)) for k in ("heatmap_size", "decoder"))
-    cells = {(row["decoder"], row["heatmap_size"]): f"{row[key]:.{MEASURES[key][1]}f}" for row in table}
-    body = [[decoder, *(cells[decoder, size] for size in sizes)] for decoder in decoders]
-    return [["decoder", *map(str, sizes)], *body]
-
-
-def title(table: Sequence[dict[str, Any]], key: str) -> str:
-    """What a table shows."""
-    words = MEASURES[key][0] + "; {data} {split}, {faces} faces, {encoding}, crop / norm {crop_over_norm:.2f}"
-    return words.format(**table[0])
-
-
-def write(path: Path, table: Sequence[dict[str, Any]]) -> None:
-    """Writes the rows as `.csv`, or both measures in Markdown."""
-    if path.suffix == ".csv":
-        with atomic(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]))
-            writer.writeheader()
-            writer.writerows(table)
-        return
-    parts = []
-    for key in MEASURES:
-        head, *body = lines(table, key)
-        rule = ["---", *["---:"] * (len(head) - 1)]
-        text = "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
-        parts.append(f"{title(table, key)}\n\n{text}\n")
-    write_text(path, "\n".join(parts))
-
-
-def show(table: Sequence[dict[str, Any]], console: Console) -> None:
-    """Prints both measures."""
-    for key in MEASURES:
-        head, *body = lines(table, key)
-        view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in head:
-            view.add_column(name, justify="left" if name == "decoder" else "right")
-        for line in body:
-            view.add_row(*line)
-        console.print(title(table, key), view)
+def tables_of(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
+    """Each measure: decoders by sizes."""
+    sizes, decoders = (list(dict.fromkeys(row[key] for row in rows)) for key in ("heatmap_size", "decoder"))
+    for key, (words, digits) in MEASURES.items():
+        cells = {(row["decoder"], row["heatmap_size"]): Cell(row[key], f".{digits}f") for row in rows}
+        title = words + "; {data} {split}, {faces} faces, {encoding}, crop / norm {crop_over_norm:.2f}"
+        lines = [[Cell(decoder), *(cells[decoder, size] for size in sizes)] for decoder in decoders]
+        yield Table(key, title.format(**rows[0]), ["decoder", *map(str, sizes)], lines)
 
 
 def integers(text: str) -> list[int]:
@@ -163,23 +127,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--sizes", type=integers, default=SIZES, metavar="64,32,...", help="of the maps")
     parser.add_argument("--as-published", action="store_true", help="the KeyPosS code's cell corners and border guard")
-    parser.add_argument("--out", type=Path, help="a .csv or .md file to write")
+    parser.add_argument("--out", type=table_file, help="a .csv or .md file to write")
     chosen = parser.parse_intermixed_args(arguments)
     start = time.perf_counter()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", chosen.overrides)
-    try:
-        table = list(rows(config, split=chosen.split, sizes=chosen.sizes, as_published=chosen.as_published))
-    except Exception as error:
-        mistake = cause(error)
-        if mistake is None:
-            raise
-        sys.exit(f"keyposs: {mistake}")
-    console = Console()
-    show(table, console)
+    with plain_mistakes():
+        measured = list(rows(config, split=chosen.split, sizes=chosen.sizes, as_published=chosen.as_published))
+    tables, console = list(tables_of(measured)), Console()
+    for table in tables:
+        console.print(table.title, terminal(replace(table, title="")))  # which would be as narrow as the table
     console.print(f"{time.perf_counter() - start:.0f} s")
     if chosen.out:
-        write(chosen.out, table)
+        write(chosen.out, measured, tables)
 
 
 if __name__ == "__main__":

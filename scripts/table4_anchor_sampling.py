@@ -9,27 +9,26 @@ kernel is chosen on `val`, the default; the paper's table is of `test`, which is
 """
 
 import argparse
-import csv
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from rich import box
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from tabled import table_file, write
 from torch import Tensor
 from torch.nn import functional
-from trained import Run, open_runs, parse, plain_mistakes, read
+from trained import Trained, check_different, open_runs, parse, read
 
+from keyposs.config import plain_mistakes
 from keyposs.decoders import multilateration, pseudorange
 from keyposs.decoders._anchors import find_peak
 from keyposs.errors import KeyposError
-from keyposs.files import atomic, write_text
+from keyposs.tables import Cell, Table, best_of, terminal
 from keyposs.types import Heatmaps, Points, Scores
 
 KERNELS = (2, 3, 4, 5, 6)
@@ -109,7 +108,7 @@ READINGS = {
 """Row by row of a size."""
 
 
-def measure(run: Run, split: str, kernels: Sequence[int]) -> Iterator[dict[str, Any]]:
+def measure(run: Trained, split: str, kernels: Sequence[int]) -> Iterator[dict[str, Any]]:
     """One row for each reading and kernel that fits the run's maps, all of one forward pass.
 
     Raises:
@@ -132,67 +131,21 @@ def measure(run: Run, split: str, kernels: Sequence[int]) -> Iterator[dict[str, 
         yield {**facts, "reading": reading, "kernel": kernel, "nme": 100 * torch.cat(errors[name]).mean().item()}
 
 
-def check_different(runs: Sequence[Run]) -> None:
-    """Refuses two runs that would share their lines of the table.
-
-    Raises:
-        KeyposError: naming them.
-    """
-    seen: dict[tuple[int, str], Run] = {}
-    for run in runs:
-        other = seen.setdefault((run.size, run.codec.encoding), run)
-        if other is not run:
-            cause = f"has maps of {run.size} cells, {run.codec.encoding}, as {other.file} has"
-            raise KeyposError(run.file, cause, "give one of them")
-
-
-def lines(table: Sequence[dict[str, Any]], kernels: Sequence[int], bold: str) -> Iterator[tuple[str, ...]]:
-    """The table under a line of headings: readings of each size and encoding, then what the paper prints.
-
-    `bold` is how the best kernels of a line are written, such as `**{}**`.
-    """
-    yield ("size", "encoding", "reading", *(f"{kernel}x{kernel}" for kernel in kernels))
-    for size, encoding in dict.fromkeys((row["heatmap_size"], row["encoding"]) for row in table):
+def table_of(rows: Sequence[dict[str, Any]], kernels: Sequence[int]) -> Table:
+    """Readings of each size and encoding by kernels, the best of a line marked; then what the paper prints."""
+    lines: list[list[Cell]] = []
+    for size, encoding in dict.fromkeys((row["heatmap_size"], row["encoding"]) for row in rows):
         values: dict[str, dict[int, float]] = defaultdict(dict)
-        for row in table:
+        for row in rows:
             if (row["heatmap_size"], row["encoding"]) == (size, encoding):
                 values[row["reading"]][row["kernel"]] = row["nme"]
         if encoding == "unbiased" and size in PRINTED:
             values[PAPER] = dict(zip(KERNELS, PRINTED[size], strict=False))
         for reading, of_kernel in values.items():
-            texts = [f"{of_kernel[kernel]:.2f}" if kernel in of_kernel else "-" for kernel in kernels]
-            best = min((text for text in texts if text != "-"), key=float, default=None)
-            yield (str(size), encoding, reading, *(bold.format(text) if text == best else text for text in texts))
-
-
-def title(table: Sequence[dict[str, Any]]) -> str:
-    """What the table shows."""
-    return "NME in % of {norm} by kernel; {data} {split}, {faces} faces".format(**table[0])
-
-
-def write(path: Path, table: Sequence[dict[str, Any]], kernels: Sequence[int]) -> None:
-    """Writes the rows as `.csv`, or the table in Markdown."""
-    if path.suffix == ".csv":
-        with atomic(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]))
-            writer.writeheader()
-            writer.writerows(table)
-        return
-    head, *body = lines(table, kernels, bold="**{}**")
-    rule = ["---:", "---", "---", *["---:"] * len(kernels)]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
-    write_text(path, f"{title(table)}\n\n{text}\n")
-
-
-def show(table: Sequence[dict[str, Any]], kernels: Sequence[int], console: Console) -> None:
-    """Prints the table, a section for each run."""
-    head, *body = lines(table, kernels, bold="[bold green]{}[/]")
-    view = Table(title=title(table), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_justify="left")
-    for name in head:
-        view.add_column(name, justify="left" if name in ("encoding", "reading") else "right", no_wrap=True)
-    for line, following in zip(body, [*body[1:], None], strict=True):
-        view.add_row(*line, end_section=following is None or following[:2] != line[:2])
-    console.print(view)
+            cells = best_of([Cell(of_kernel.get(kernel, math.nan)) for kernel in kernels], lowest=True)
+            lines.append([Cell(size, ".0f"), Cell(encoding), Cell(reading), *cells])
+    title = "NME in % of {norm} by kernel; {data} {split}, {faces} faces".format(**rows[0])
+    return Table("anchors", title, ["size", "encoding", "reading", *(f"{k}x{k}" for k in kernels)], lines, groups=2)
 
 
 def sides(text: str) -> list[int]:
@@ -206,13 +159,6 @@ def sides(text: str) -> list[int]:
     return kernels
 
 
-def table_file(text: str) -> Path:
-    """A file whose kind is known."""
-    if Path(text).suffix not in (".md", ".csv"):
-        raise argparse.ArgumentTypeError(f"{text!r} ends neither in .md nor in .csv")
-    return Path(text)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernels", type=sides, default=KERNELS, metavar="2,3,...", help="sides of the window, cells")
@@ -220,11 +166,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parse(parser, arguments)
     with plain_mistakes():
         runs = open_runs(chosen.runs, chosen.overrides, chosen.split)
-        check_different(runs)
-        table = [row for run in runs for row in measure(run, chosen.split, chosen.kernels)]
-    show(table, chosen.kernels, Console())
+        check_different(runs, lambda run: f"maps of {run.size} cells, {run.codec.encoding}")
+        rows = [row for run in runs for row in measure(run, chosen.split, chosen.kernels)]
+    table = table_of(rows, chosen.kernels)
+    shown = terminal(table)
+    shown.collapse_padding = True  # all kernels, with errors above 10 %, in 80 columns
+    Console().print(shown)
     if chosen.out:
-        write(chosen.out, table, chosen.kernels)
+        write(chosen.out, rows, [table])
 
 
 if __name__ == "__main__":

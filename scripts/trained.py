@@ -1,33 +1,30 @@
 """What the scripts on trained networks share: runs, the faces that they are read on, and how a command names both."""
 
 import argparse
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from keyposs.checkpoint import Checkpoint, adopt, load, restore
 from keyposs.codecs import DistanceMap
 from keyposs.config import CONF, check_numbers
 from keyposs.data import FaceDataModule
-from keyposs.errors import KeyposError, cause
+from keyposs.errors import KeyposError
 from keyposs.metrics import nme_per_face, to_image
 from keyposs.module import LandmarkModule
-from keyposs.resume import follow_data
+from keyposs.resume import follow_data, set_override
 from keyposs.types import Decoder, Faces
 
 STAGES = {"val": "validate", "test": "test"}
 """What Lightning calls the reading of a split."""
 
 
-class Run(NamedTuple):
+class Trained(NamedTuple):
     """A trained network, the codec that reads it, and the data that it was trained on, ready for one split."""
 
     file: Path
@@ -40,7 +37,7 @@ class Run(NamedTuple):
         """Cells along the side of a map."""
         return self.codec.grid.heatmap_size
 
-    def read_by(self, decoders: Mapping[str, Decoder]) -> "Run":
+    def read_by(self, decoders: Mapping[str, Decoder]) -> "Trained":
         """The same network, read by other decoders.
 
         Raises:
@@ -51,14 +48,14 @@ class Run(NamedTuple):
         return self._replace(codec=new)
 
 
-class Reading(NamedTuple):
+class Found(NamedTuple):
     """What one decoder found in a batch of faces."""
 
     points: Tensor  # (b, k, 2), crop pixels
     errors: Tensor  # (b,), fractions of the faces' norms
 
 
-def open_runs(paths: Sequence[str], overrides: Sequence[str], split: str) -> list[Run]:
+def open_runs(paths: Sequence[str], overrides: Sequence[str], split: str) -> list[Trained]:
     """Reads runs, and prepares a split of the data of each.
 
     Args:
@@ -82,12 +79,29 @@ def open_runs(paths: Sequence[str], overrides: Sequence[str], split: str) -> lis
     return sorted(runs, key=lambda run: -run.size)
 
 
-def _open(checkpoint: Checkpoint, overrides: Sequence[str]) -> Run:
+def check_different(runs: Sequence[Trained], kind: Callable[[Trained], str]) -> None:
+    """Refuses two runs of one kind, which would share a place of a table or figure.
+
+    Args:
+        runs: in any order.
+        kind: what shall tell a run from the others, in words after "has".
+
+    Raises:
+        KeyposError: naming both.
+    """
+    first: dict[str, Trained] = {}
+    for run in runs:
+        other = first.setdefault(kind(run), run)
+        if other is not run:
+            raise KeyposError(run.file, f"has {kind(run)}, as {other.file} has", "give one of them")
+
+
+def _open(checkpoint: Checkpoint, overrides: Sequence[str]) -> Trained:
     config = configure(checkpoint, overrides)
     module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval()
     if not isinstance(module.codec, DistanceMap):
         raise KeyposError(checkpoint.file, "predicts no distance maps", "give a run of codec=distance_map")
-    return Run(checkpoint.file, module.landmarker, module.codec, instantiate(config.datamodule))
+    return Trained(checkpoint.file, module.landmarker, module.codec, instantiate(config.datamodule))
 
 
 def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
@@ -103,18 +117,12 @@ def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
     config.datamodule = OmegaConf.merge(config.datamodule, OmegaConf.load(CONF / "datamodule" / "default.yaml"))
     OmegaConf.set_struct(config, True)
     for override in overrides:
-        key, _, value = override.partition("=")
-        try:
-            if OmegaConf.is_config(OmegaConf.select(config, key)):
-                raise KeyposError(override, "would replace many values", f"set one of them, like {key}.root=FOLDER")
-            OmegaConf.update(config, key, OmegaConf.from_dotlist([f"value={value}"]).value)
-        except OmegaConfBaseException as error:
-            raise KeyposError(override, f"names nothing that {checkpoint.file} has", "leave it out") from error
+        set_override(config, override, checkpoint.file)
     check_numbers(config)
     return adopt(config, checkpoint)
 
 
-def _faces(run: Run, split: str) -> tuple[str, list[tuple[str, float]]]:
+def _faces(run: Trained, split: str) -> tuple[str, list[tuple[str, float]]]:
     """The data of a split in words, and its faces: their names and normalisers."""
     faces, dataset = run.datamodule.annotations(split), run.datamodule.dataset
     known = [(face.name, face.norm) for face in faces]
@@ -122,13 +130,13 @@ def _faces(run: Run, split: str) -> tuple[str, list[tuple[str, float]]]:
 
 
 @torch.inference_mode()
-def read(run: Run, batch: Faces) -> dict[str, Reading]:
+def read(run: Trained, batch: Faces) -> dict[str, Found]:
     """What each decoder finds in one forward pass."""
     keypoints = to_image(batch.crop_to_image, batch.keypoints)
     found = {}
     for name, (points, _) in run.codec.decode(run.landmarker(batch.image)).items():
         in_image = to_image(batch.crop_to_image, points)
-        found[name] = Reading(points, nme_per_face(in_image, keypoints, batch.visible, batch.norm))
+        found[name] = Found(points, nme_per_face(in_image, keypoints, batch.visible, batch.norm))
     return found
 
 
@@ -142,15 +150,3 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     if not chosen.runs:
         parser.error("no RUN is given")
     return chosen
-
-
-@contextmanager
-def plain_mistakes() -> Iterator[None]:
-    """Ends the program with the words of a `KeyposError`, also one that another library has wrapped."""
-    try:
-        yield
-    except Exception as error:
-        mistake = cause(error)
-        if mistake is None:
-            raise
-        sys.exit(f"keyposs: {mistake}")

@@ -14,7 +14,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -201,13 +201,55 @@ def test_a_run_is_not_lost_to_its_dashboards(
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("the network is down")
 
-    monkeypatch.setattr(WandbLogger, "log_image", fail)
-    monkeypatch.setattr(dashboards, "_report", fail)
-    monkeypatch.setattr(wandb, "finish", fail)
     config = small("logger=wandb")
-    assert len(train(config)) == 2 * 8
-    assert "WandbLogger did not take everything (the network is down); the run's folder has it all" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr(WandbLogger, "log_image", fail)
+        patch.setattr(dashboards, "_report", fail)
+        patch.setattr(wandb, "finish", fail)
+        assert len(train(config)) == 2 * 8
+    wandb.finish()  # else the next test goes on with this run
+    assert "WandbLogger did not take pictures/worst_test (ConnectionError: the network is down);" in caplog.text
+    assert "WandbLogger did not take the report (ConnectionError: the network is down);" in caplog.text
     assert (Path(config.run_dir) / "results.json").is_file()
+
+
+def test_a_run_without_pictures_has_all_else(small: Small, caplog: pytest.LogCaptureFixture) -> None:
+    config = small("~callbacks.pictures", "logger=wandb")
+    train(config)
+    assert "did not take" not in caplog.text
+    run = Path(config.run_dir)
+    logged, expected = wandb_files.read(run), results(run)
+    assert {key: logged.summary[key] for key in expected} == pytest.approx(expected)
+    files = {entry.path for artifact in logged.artifacts for entry in artifact.manifest.contents}
+    tables = {file.removesuffix(".table.json") for file in files if file.endswith(".table.json")}
+    assert tables == {"charts/ced_table", "charts/decoders_table", "tables/results"}
+    assert "report.md" in files
+
+
+def test_a_part_that_fails_costs_only_itself(
+    small: Small, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("nme")
+
+    def fail_with_results(_: TensorBoardLogger, __: object, *results: object) -> None:
+        if results:  # at the start there are none
+            fail()
+
+    monkeypatch.setattr(dashboards, "read_errors", fail)
+    monkeypatch.setattr(TensorBoardLogger, "log_hyperparams", fail_with_results)
+    config = small("logger=[wandb,tensorboard]")
+    train(config)
+    wandb_lacks = [f"WandbLogger did not take {part}" for part in ("charts/ced", "tables/faces")]
+    for words in (*wandb_lacks, "TensorBoardLogger did not take settings and results"):
+        assert f"{words} (KeyError: 'nme'); the run's folder has it all" in caplog.text
+    run = Path(config.run_dir)
+    logged, expected = wandb_files.read(run), results(run)
+    assert {key: logged.summary[key] for key in expected} == pytest.approx(expected)
+    files = {entry.path for artifact in logged.artifacts for entry in artifact.manifest.contents}
+    assert {"charts/decoders_table.table.json", "tables/results.table.json", "report.md"} <= files
+    images = EventAccumulator(str(run / "tensorboard")).Reload().Tags()["images"]
+    assert "plots/ced" in images
 
 
 def test_tensorboard_that_is_not_installed_is_named(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from keyposs import resume
+from keyposs.errors import KeyposError
 
 Small = Callable[..., DictConfig]
 
@@ -35,3 +36,29 @@ def test_a_stored_file_of_boxes_is_found_from_any_folder(
     assert config.box.file == os.path.join(os.getcwd(), "b.csv")
     assert home.box.file == os.path.join(os.path.expanduser("~"), "b.csv")
     assert "file" not in other.box
+
+
+def test_an_override_sets_one_value_in_place() -> None:
+    config = stored()
+    for override in ("data.root=new", "+devices=[0,1]", "epochs=80"):
+        resume.set_override(config, override, "run/config.yaml")
+    assert config == {"data": {"root": "new", "size": 8}, "devices": [0, 1], "epochs": 80}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.rot=new", "data.rot=new: names nothing that run/config.yaml has. Remedy: leave it out"),
+        ("epochs.most=80", "epochs.most=80: names nothing that"),
+        ("data=wflw", "data=wflw: would replace many values. Remedy: set one of them, like data.NAME=VALUE"),
+    ],
+)
+def test_an_override_that_sets_no_single_value_is_refused(override: str, words: str) -> None:
+    with pytest.raises(KeyposError, match=words):
+        resume.set_override(stored(), override, "run/config.yaml")
+
+
+def stored() -> DictConfig:
+    config = OmegaConf.create({"data": {"root": "old", "size": 8}, "devices": 1, "epochs": 40})
+    OmegaConf.set_struct(config, True)
+    return config

@@ -76,7 +76,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
             if rank_zero_only.rank > 0:
                 logging.getLogger().setLevel(logging.WARNING)
             warnings.filterwarnings("ignore", NOISE)
-            with _plain_mistakes():
+            with plain_mistakes():
                 return sweep.job(checked, config) if sweep.sweeping() else checked(config)
 
         start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(guarded)
@@ -85,7 +85,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
         def main() -> None:
             # Hydra also composes without what a sweep or a resumed run brings, where the default data has no root.
             sys.argv[1:] = [f"++{word}" if word.startswith("data.root=") else word for word in sys.argv[1:]]
-            with _plain_mistakes():
+            with plain_mistakes():
                 check_lists(sys.argv[1:])
                 start()
 
@@ -95,7 +95,8 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
 
 
 @contextmanager
-def _plain_mistakes() -> Iterator[None]:
+def plain_mistakes() -> Iterator[None]:
+    """Ends the program with the words of a `KeyposError`, also one that another library has wrapped."""
     try:
         yield
     except Exception as error:

@@ -3,7 +3,8 @@
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +58,40 @@ def summary(rows: Iterable[Row]) -> dict[str, float]:
 
 def _to_tensorboard(logger: TensorBoardLogger, run: Path, step: int) -> None:
     """Settings beside the test's results, pictures and plots."""
-    facts, rows = _read(run / "run.json"), _read(run / "results.json")
-    tested = summary(row for row in rows if row["split"] == "test")  # val has its curves
-    logger.log_hyperparams(facts["config"], tested, step)
+    with harmless(type(logger).__name__, "settings and results"):
+        facts, rows = _read(run / "run.json"), _read(run / "results.json")
+        tested = summary(row for row in rows if row["split"] == "test")  # val has its curves
+        logger.log_hyperparams(facts["config"], tested, step)
     for picture in sorted([*run.glob("pictures/*.png"), *run.glob("plots/*.png")]):
         show([logger], picture, step)
     logger.finalize("success")
 
 
 def _to_wandb(logger: WandbLogger, run: Path, step: int) -> None:
-    """Results as summary, table and charts, pictures and a table of faces, and the report as an artifact."""
-    config, rows = _read(run / "run.json")["config"], _read(run / "results.json")
-    largest = max((row for row in rows if row["split"] == rows[-1]["split"]), key=lambda row: row["faces"])
-    shown = [row for row in rows if (row["split"], row["subset"]) == (largest["split"], largest["subset"])]
-    errors = read_errors(run / "predictions.csv", largest["split"])
+    """Results as summary first; then pictures, charts, tables and the report, each of which costs only itself."""
+    rows = _read(run / "results.json")
+    logger.experiment.summary.update(summary(rows))
     for picture in sorted(run.glob("pictures/*.png")):
         show([logger], picture, step)
-    charts = {"charts/ced": _ced(errors, largest), "charts/decoders": _bars(shown)}
-    tables = {"tables/results": wandb.Table(columns=[*rows[0]], data=[[*row.values()] for row in rows])}
-    if config["callbacks"]["pictures"]["faces"] > 0:
-        tables["tables/faces"] = _faces(run, errors, largest["split"], config)
-    logger.log_metrics(charts | tables, step)
-    logger.experiment.summary.update(summary(rows))
-    logger.experiment.log_artifact(_report(run, logger.experiment.id))
+    for name, part in _charts_and_tables(run, rows).items():
+        with harmless(type(logger).__name__, name):
+            if (drawn := part()) is not None:
+                logger.log_metrics({name: drawn}, step)
+    with harmless(type(logger).__name__, "the report"):
+        logger.experiment.log_artifact(_report(run, logger.experiment.id))
+
+
+def _charts_and_tables(run: Path, rows: Sequence[Row]) -> dict[str, Callable[[], Any]]:
+    """What makes each, by its name; the charts are of the largest subset of the last split, which is test."""
+    largest = max((row for row in rows if row["split"] == rows[-1]["split"]), key=lambda row: row["faces"])
+    shown = [row for row in rows if (row["split"], row["subset"]) == (largest["split"], largest["subset"])]
+    errors = cache(partial(read_errors, run / "predictions.csv", largest["split"]))
+    return {
+        "charts/ced": lambda: _ced(errors(), largest),
+        "charts/decoders": lambda: _bars(shown),
+        "tables/results": lambda: wandb.Table(columns=[*rows[0]], data=[[*row.values()] for row in rows]),
+        "tables/faces": lambda: _faces(run, errors(), largest["split"]),
+    }
 
 
 def read_errors(predictions: Path, split: str) -> Errors:
@@ -111,11 +123,15 @@ def _bars(rows: Sequence[Row]) -> Any:
     return wandb.plot.bar(table, "decoder", "nme", title=title)
 
 
-def _faces(run: Path, errors: Errors, split: str, config: Mapping[str, Any]) -> wandb.Table:
-    """The worst and the median faces: a picture each, and the error of every decoder."""
+def _faces(run: Path, errors: Errors, split: str) -> wandb.Table | None:
+    """The worst and the median faces: a picture each, and the error of every decoder; None without pictures."""
+    config = _read(run / "run.json")["config"]
+    count = config["callbacks"].get("pictures", {}).get("faces", 0)
+    if count == 0:
+        return None
     table = wandb.Table(columns=["rank", "name", "picture", *errors])
     found = [{"name": name, "nme": nme} for name, nme in errors[config["monitor"]].items()]
-    for rank, faces in gallery.ranked(found, config["callbacks"]["pictures"]["faces"]).items():
+    for rank, faces in gallery.ranked(found, count).items():
         sheet = np.asarray(Image.open(run / "pictures" / f"{rank}_{split}.png"))
         for face, tile in zip(faces, viz.tiles(sheet, len(faces), columns=gallery.COLUMNS), strict=True):
             picture = wandb.Image(tile, file_type="jpg")

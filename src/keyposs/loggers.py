@@ -66,7 +66,7 @@ def show(loggers: Iterable[Logger], picture: Path, step: int) -> None:
     """Gives a PNG file to every logger that takes pictures, as `<folder>/<name>`."""
     name = f"{picture.parent.name}/{picture.stem}"
     for logger in loggers:
-        with harmless(type(logger).__name__):
+        with harmless(type(logger).__name__, name):
             pixels = np.asarray(Image.open(picture))
             if isinstance(logger, WandbLogger):
                 logger.log_image(name, [pixels], step, file_type=["jpg"])  # a tenth of the PNG, at each validation
@@ -75,9 +75,10 @@ def show(loggers: Iterable[Logger], picture: Path, step: int) -> None:
 
 
 @contextmanager
-def harmless(dashboard: str) -> Iterator[None]:
+def harmless(dashboard: str, part: str = "everything") -> Iterator[None]:
     """Says what goes wrong with a dashboard, and goes on: no run is lost to a server, a network or a package."""
     try:
         yield
     except Exception as error:
-        log.warning("%s did not take everything (%s); the run's folder has it all", dashboard, error)
+        kind = type(error).__name__  # some messages say nothing without: a KeyError's is the key alone
+        log.warning("%s did not take %s (%s: %s); the run's folder has it all", dashboard, part, kind, error)

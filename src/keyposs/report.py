@@ -17,11 +17,12 @@ from keyposs.reports.document import Plot, Section, markdown_report
 from keyposs.reports.evidence import Evidence
 from keyposs.reports.page import page
 from keyposs.reports.run import Row, read_results, read_run
+from keyposs.results import FAILURE
 from keyposs.tables import Table, csv_text, latex, terminal
 
 __all__ = ["find_runs", "main", "read_results", "results_table", "write_report"]
 
-MARKS = ("results.json", "config.yaml", settings.FAILURE)
+MARKS = ("results.json", "config.yaml", FAILURE)
 """A folder with one of these is that of a run; only a finished one has the first."""
 
 

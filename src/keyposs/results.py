@@ -8,6 +8,9 @@ from typing import Any
 from keyposs.files import atomic, readable, write_json
 from keyposs.types import Annotation
 
+FAILURE = "failure.txt"
+"""Why a job of a sweep failed, in its folder; a finished run has none."""
+
 
 def write(
     run: Path,

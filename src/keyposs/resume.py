@@ -61,17 +61,34 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         saved.box = follow_data(saved.box, saved.data)
     OmegaConf.set_struct(saved, True)
     for override in overrides:
-        key, _, value = override.lstrip("+").partition("=")
+        key, _, _ = override.lstrip("+").partition("=")
         if key == "resume":
             continue
         if not key.startswith(CHANGEABLE):
             raise KeyposError(override, "would change what is being trained", f"start a new run, or leave {key} out")
-        try:
-            OmegaConf.update(saved, key, OmegaConf.from_dotlist([f"value={value}"]).value)
-        except OmegaConfBaseException as error:
-            raise KeyposError(override, f"names nothing that {file} has", "leave it out") from error
+        set_override(saved, override, file)
     saved.run_dir = run
     return saved
+
+
+def set_override(config: DictConfig, override: str, where: str | Path) -> None:
+    """Sets a value of a stored config, in place.
+
+    Args:
+        config: takes no new keys (its struct flag is set).
+        override: such as `data.root=FOLDER`.
+        where: the config's file, for the error.
+
+    Raises:
+        KeyposError: if the config has no such value, or many values by that name.
+    """
+    key, _, value = override.lstrip("+").partition("=")
+    try:
+        if OmegaConf.is_dict(OmegaConf.select(config, key, throw_on_resolution_failure=False)):
+            raise KeyposError(override, "would replace many values", f"set one of them, like {key}.NAME=VALUE")
+        OmegaConf.update(config, key, OmegaConf.from_dotlist([f"value={value}"]).value)
+    except OmegaConfBaseException as error:
+        raise KeyposError(override, f"names nothing that {where} has", "leave it out") from error
 
 
 def follow_data(box: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Scripts import each other by name, as `python scripts/one.py` lets them; and checkpoints for them to read."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,17 @@ def untrained(small: Callable[..., DictConfig], tmp_path: Path) -> Callable[...,
         return str(file)
 
     return write
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[str], AbstractContextManager[None]]:
+    """`with refused("is no face"):` a command that ends with status 1 and these words, a pattern."""
+
+    @contextmanager
+    def ends(words: str) -> Iterator[None]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="^1$"):
+            yield
+        assert re.search(f"^keyposs: .*{words}", said := capsys.readouterr().err, re.MULTILINE), said
+
+    return ends

@@ -93,9 +93,15 @@ def test_markdown_holds_both_measures(tmp_path, capsys):
     ],
     ids=["no faces", "no root", "kernel"],
 )
-def test_mistakes_are_said_plainly(arguments, cause):
-    with pytest.raises(SystemExit, match=cause):
+def test_mistakes_are_said_plainly(arguments, cause, refused):
+    with refused(cause):
         table1.main(arguments)
+
+
+def test_a_file_of_another_kind_is_refused_before_any_work(capsys):
+    with pytest.raises(SystemExit):
+        table1.main([*FACES, "--out", "table.txt"])
+    assert "'table.txt' ends neither in .md nor in .csv" in capsys.readouterr().err
 
 
 @pytest.mark.skipif("KEYPOSS_DATA" not in os.environ, reason="KEYPOSS_DATA is not set")

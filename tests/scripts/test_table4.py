@@ -161,10 +161,14 @@ def test_the_command_reads_every_kernel_that_fits(untrained, tmp_path, capsys):
     ]
     assert {(row["data"], row["split"], row["faces"]) for row in rows} == {("synthetic", "val", "4")}
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    printed = [line for line in lines if "paper," in line]
-    assert printed == [
-        ["8", "unbiased", "paper,", "WFLW", "test", "7.67", "7.80"],
-        ["4", "unbiased", "paper,", "WFLW", "test", "12.04", "-"],
+    assert [line[:2] for line in lines if line[2:3] == ["multilateration"]] == [
+        ["8", "unbiased"],
+        ["8", "biased"],
+        ["4", "unbiased"],
+    ]
+    assert [line for line in lines if "paper," in line] == [
+        ["paper,", "WFLW", "test", "7.67", "7.80"],
+        ["paper,", "WFLW", "test", "12.04", "–"],
     ]
 
 
@@ -191,14 +195,15 @@ def test_markdown_marks_the_best_and_dashes_what_does_not_fit(untrained, tmp_pat
     out = tmp_path / "table.md"
     table4.main([untrained("heatmap_size=4"), *QUIET, "--split", "test", "--out", str(out)])
     head, _, columns, _, *body = out.read_text().splitlines()
-    assert head == "NME in % of inter-ocular by kernel; synthetic test, 5 faces"
+    assert head == "NME in % of inter-ocular by kernel; synthetic test, 5 faces."
     assert columns == "| size | encoding | reading | 2x2 | 3x3 | 4x4 | 5x5 | 6x6 |"
     assert len(body) == len(table4.READINGS) + 1
-    assert all(line.endswith("| - | - |") and "**" in line for line in body)
-    assert body[-1] == "| 4 | unbiased | paper, WFLW test | **12.04** | 26.57 | 18.74 | - | - |"
+    assert all(line.endswith("| – | – |") and "**" in line for line in body)
+    assert body[0].startswith("| 4 | unbiased | multilateration |")
+    assert body[-1] == "|  |  | paper, WFLW test | **12.04** | 26.57 | 18.74 | – | – |"
 
 
-def test_runs_that_do_not_compare_are_refused(untrained):
+def test_runs_that_do_not_compare_are_refused(untrained, refused):
     here = untrained()
     mistakes = {
         "has 3 val faces of synthetic by inter-ocular.*compare runs on the same data": untrained("data.val=3"),
@@ -207,14 +212,14 @@ def test_runs_that_do_not_compare_are_refused(untrained):
         "has maps of 8 cells, unbiased, as .* has. Remedy: give one of them": untrained("seed=1"),
     }
     for cause, other in mistakes.items():
-        with pytest.raises(SystemExit, match=cause):
+        with refused(cause):
             table4.main([here, other, *QUIET])
 
 
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        (["data=wflw"], "data=wflw: would replace many values.*like data.root=FOLDER"),
+        (["data=wflw"], "data=wflw: would replace many values.*like data.NAME=VALUE"),
         (["data.rot=there"], "data.rot=there: names nothing that .*safetensors has"),
         (["heatmap_size=16"], "was trained at heatmap_size=8, not 16"),
         (["batch_size=0"], "batch_size=0: is not a whole number"),
@@ -223,14 +228,14 @@ def test_runs_that_do_not_compare_are_refused(untrained):
         (["nowhere"], "nowhere: does not exist"),
     ],
 )
-def test_mistakes_are_said_plainly(untrained, arguments, cause):
-    with pytest.raises(SystemExit, match=cause):
+def test_mistakes_are_said_plainly(untrained, arguments, cause, refused):
+    with refused(cause):
         table4.main([untrained(), *QUIET, *arguments])
 
 
-def test_a_checkpoint_without_config(tmp_path):
+def test_a_checkpoint_without_config(tmp_path, refused):
     torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(SystemExit, match="is not a keyposs checkpoint"):
+    with refused("is not a keyposs checkpoint"):
         table4.main([str(tmp_path / "foreign.ckpt")])
 
 

@@ -9,10 +9,8 @@ from omegaconf import OmegaConf
 from keyposs.reports.comparison import Comparison, differing, flat_config
 from keyposs.reports.document import Fold, Part, Section
 from keyposs.reports.run import Run
+from keyposs.results import FAILURE
 from keyposs.tables import Cell, Table
-
-FAILURE = "failure.txt"
-"""Why a job of a sweep failed, in its folder."""
 
 LONG = ("command", "checkpoint")
 """Facts that are shown of a single run alone."""
