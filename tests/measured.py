@@ -1,5 +1,7 @@
 """An evaluation without a network: faces whose errors are known, read batch by batch as Lightning would."""
 
+import errno
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,16 +104,17 @@ def _reading(batch: Faces) -> Reading:
     return Reading(torch.tensor(0.5), None, decoded)
 
 
-def agree() -> tuple[str, str]:
-    """What rank 0 knows, and how its mistake reaches the others."""
+def agree() -> list[str]:
+    """What rank 0 knows, and how its mistakes reach the others."""
     rank = torch.distributed.get_rank()
-    known = from_rank_zero(lambda: f"from {rank}")
-    try:
-        from_rank_zero(_fail)
-    except KeyposError as mistake:
-        return known, str(mistake)
-    return known, "no mistake"
+    found = [from_rank_zero(lambda: f"from {rank}")]
+    for mistake in (KeyposError("best.ckpt", "is missing", "train"), OSError(errno.ENOSPC, "full"), ValueError("odd")):
+        try:
+            from_rank_zero(partial(_fail, mistake))
+        except KeyposError as error:
+            found.append(str(error))
+    return found
 
 
-def _fail() -> str:
-    raise KeyposError("best.ckpt", "is missing", "train")
+def _fail(mistake: Exception) -> str:
+    raise mistake

@@ -36,7 +36,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which two hosts, as torchrun sees them, have trained together."""
+    """The folder with those of two hosts, as torchrun sees them, which have trained together and share no disk."""
     folder = tmp_path_factory.mktemp("hosts")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -44,7 +44,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ranks = ["trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2"]
     command = ["-m", "keyposs.train", *TINY, *HOSTS, *ranks]
     agents = [
-        start(folder, "torch.distributed.run", "--nnodes=2", f"--node-rank={node}", *address, *command)
+        start(folder / f"host {node}", "torch.distributed.run", "--nnodes=2", f"--node-rank={node}", *address, *command)
         for node in range(2)
     ]
     for agent in agents:
@@ -75,9 +75,10 @@ def same(run: Path, rows: list[dict[str, Any]], predictions: str) -> None:
 
 
 def test_two_hosts_train_into_one_folder_and_measure_as_one_process(hosts: Path, composed: Compose) -> None:
-    (run,) = hosts.glob("outputs/*/*")
-    assert {path.name for path in hosts.iterdir()} == {"outputs"}
-    names = [path.name for path in run.rglob("*") if path.is_file()]
+    run, other = sorted(hosts.glob("host */outputs/*/*"))
+    assert run.name == other.name
+    assert {path.name for path in other.iterdir()} == {".hydra"}
+    names = [path.name for path in run.rglob("*") if path.is_file() and path.parent.name != "tables"]
     assert sorted(name for name in names if name.endswith((".csv", ".log", ".ckpt"))) == sorted(
         ["best.ckpt", "last.ckpt", "keypoints.csv", "metrics.csv", "predictions.csv", "train.log"]
     )
@@ -85,7 +86,7 @@ def test_two_hosts_train_into_one_folder_and_measure_as_one_process(hosts: Path,
 
 
 def test_two_processes_evaluate_225_and_3_faces_as_one(hosts: Path, composed: Compose, tmp_path: Path) -> None:
-    (run,) = hosts.glob("outputs/*/*")
+    (run,) = hosts.glob("host 0/outputs/*/*")
     faces = ("data.val=3", "data.test=225", f"datamodule.cache={tmp_path / 'cache'}", "batch_size=16")
     ranks = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=two")
     end(start(tmp_path, "keyposs.evaluate", f"checkpoint={run}", *faces, *ranks, "datamodule.workers=0"))

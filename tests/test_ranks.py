@@ -31,5 +31,9 @@ def test_any_number_of_ranks_measures_the_plain_mean(world: int) -> None:
 
 
 def test_ranks_agree_on_what_rank_0_knows_and_on_its_mistakes() -> None:
-    mistake = "best.ckpt: is missing. Remedy: train."
-    assert on_ranks(2, agree) == [("from 0", mistake)] * 2
+    one, other = on_ranks(2, agree)
+    assert one == other
+    known, missing, full, odd = one
+    assert (known, missing) == ("from 0", "best.ckpt: is missing. Remedy: train.")
+    assert "no space is left" in full
+    assert "rank 0: failed (ValueError('odd'))" in odd

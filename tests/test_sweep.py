@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from keyposs import sweep
+from keyposs.distributed import locked
 from keyposs.errors import KeyposError
 from keyposs.module import LandmarkModule
 from keyposs.train import sweep_job, train
-from quick import SMALL
+from quick import QUICK, SMALL
+from writers import write_300w
 
 Small = Callable[..., DictConfig]
 
@@ -31,7 +33,7 @@ def write_multirun(folder: Path, *overrides: str) -> Path:
 
 @given(st.permutations(["+data=300w", "heatmap_size=8", "decoder=[dark,one_hot]", "seed=1"]))
 def test_a_folder_does_not_depend_on_the_order_of_overrides(overrides: list[str]) -> None:
-    assert sweep.run_name(overrides, "nowhere") == "data-300w__decoder-dark-one_hot__heatmap_size-8__seed-1"
+    assert sweep.run_name(overrides, "nowhere") == "data-300w__decoder-dark+one_hot__heatmap_size-8__seed-1"
 
 
 def test_a_folder_names_what_the_sweep_varies_and_the_size(tmp_path: Path) -> None:
@@ -43,7 +45,15 @@ def test_a_folder_names_what_the_sweep_varies_and_the_size(tmp_path: Path) -> No
 
 @given(st.lists(st.from_regex(r"[a-z.]{1,20}=[^\n]{0,80}", fullmatch=True), max_size=12))
 def test_a_folder_has_nothing_that_hydra_or_a_disk_chokes_on(overrides: list[str]) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", sweep.run_name(overrides, "nowhere"))
+    assert re.fullmatch(r"[A-Za-z0-9_.+-]{1,120}", sweep.run_name(overrides, "nowhere"))
+
+
+WORD = st.from_regex(r"[a-z.]{1,8}=[a-z0-9,/ _\[\]-]{0,9}", fullmatch=True)
+
+
+@given(st.sets(st.frozensets(WORD, min_size=1, max_size=3), min_size=2, max_size=8))
+def test_different_overrides_have_different_folders(jobs: set[frozenset[str]]) -> None:
+    assert len({sweep.run_name(sorted(job), "nowhere") for job in jobs}) == len(jobs)
 
 
 def test_long_names_that_differ_at_their_end_differ() -> None:
@@ -55,6 +65,11 @@ def test_long_names_that_differ_at_their_end_differ() -> None:
 @pytest.mark.parametrize("where", ["logger=csv", "logger.wandb.offline=false", "data.root=/x", "trainer.devices=2"])
 def test_where_a_job_runs_is_not_in_its_name(where: str) -> None:
     assert sweep.run_name(["seed=1", where], "nowhere") == "seed-1"
+
+
+def test_but_it_is_where_the_sweep_varies_it(tmp_path: Path) -> None:
+    write_multirun(tmp_path, "trainer.devices=1,2", "seed=1")
+    assert sweep.run_name(["trainer.devices=2", "seed=1"], tmp_path) == "trainer.devices-2"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +105,6 @@ def test_a_broken_job_goes_on_and_a_finished_one_is_left_alone(
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (run.parent / "whole", run)
     )
     assert all(torch.equal(resumed["state_dict"][name], value) for name, value in whole["state_dict"].items())
-    assert [start["command"] for start in json.loads((run / "environment.json").read_text())] != []
     assert len(json.loads((run / "environment.json").read_text())) == 2
     monkeypatch.setattr(pl.Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
     capsys.readouterr()
@@ -101,6 +115,32 @@ def test_a_broken_job_goes_on_and_a_finished_one_is_left_alone(
     with pytest.raises(KeyposError, match=r"trainer.max_epochs: 2, not 3"):
         sweep_job(small("trainer.max_epochs=3"))
     assert sweep.finished(small(epochs, "logger=[]", "datamodule.workers=1"))  # which change no result
+
+
+def test_a_job_whose_data_has_moved_is_still_done(composed: Small, tmp_path: Path) -> None:
+    few = [*QUICK, "backbone.name=mobilenetv3_small_050", "logger=csv", "data=300w"]
+    for folder in ("here", "there"):
+        write_300w(tmp_path / folder)
+    rows = sweep_job(composed(*few, f"data.root={tmp_path / 'here'}"))
+    assert sweep_job(composed(*few, f"data.root={tmp_path / 'there'}")) == rows
+    with pytest.raises(KeyposError, match=r"data.norm: inter-ocular, not box"):
+        sweep_job(composed(*few, f"data.root={tmp_path / 'there'}", "data.norm=box"))
+
+
+def test_a_run_that_goes_on_is_not_done(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(small())
+    more = small("trainer.max_epochs=2")
+    monkeypatch.setattr(LandmarkModule, "on_train_epoch_start", cut_power)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(more, sweep.last_checkpoint(more))
+    assert not sweep.finished(more)
+
+
+def test_no_two_processes_train_one_job(small: Small) -> None:
+    config = small()
+    with locked(Path(config.run_dir)), pytest.raises(KeyposError, match="is being trained by another process"):
+        train(config)
+    train(config)
 
 
 def test_torchrun_and_sweeps_do_not_mix(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,13 +193,22 @@ def test_a_bad_job_costs_a_sweep_nothing_but_its_status(tmp_path: Path) -> None:
 
 
 def test_ranks_of_a_sweep_do_not_start_it_again(tmp_path: Path) -> None:
-    said = start(tmp_path, "seed=0,1", "trainer=ddp", "trainer.devices=2", "batch_size=2", "decoder=[multilateration]")
-    assert said.returncode == 0, said.stderr
-    assert {path.name for path in (tmp_path).iterdir()} == {"sweep"}
-    found = runs(tmp_path)
-    assert set(found) - {"tables", "plots"} == {"seed-0", "seed-1"}
-    for seed in (0, 1):
-        rows = json.loads((tmp_path / "sweep" / f"seed-{seed}" / "results.json").read_text())
-        assert [(row["split"], row["faces"], row["seed"]) for row in rows] == [("val", 4, seed), ("test", 5, seed)]
-    again = start(tmp_path, "seed=0,1", "trainer=ddp", "trainer.devices=2", "batch_size=2", "decoder=[multilateration]")
-    assert again.stdout.count("done already") == 2
+    """Each job's ranks are started by a process of its own, also where only `devices` says that there are several."""
+    command = ("seed=0,-1", "trainer=ddp", "trainer.devices=2", "batch_size=2", "decoder=[multilateration]")
+    said = start(tmp_path, *command)
+    assert said.returncode == 1
+    assert "1 of the sweep's jobs failed: heatmap_size-8__seed-1-" in said.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep"}
+    good, bad = sorted((tmp_path / "sweep").glob("*seed-*"))
+    rows = json.loads((good / "results.json").read_text())
+    assert [(row["split"], row["faces"], row["seed"]) for row in rows] == [("val", 4, 0), ("test", 5, 0)]
+    assert (bad / "failure.txt").read_text().startswith("keyposs: seed=-1: is not a whole number of at least 0")
+    again = start(tmp_path, "seed=0,1", *command[2:], command[1])
+    assert again.returncode == 0, again.stderr  # the old failure is none of this command's
+    assert again.stdout.count("done already") == 1
+
+
+@pytest.mark.parametrize(("overrides", "apart"), [([], False), (["trainer.devices=2"], True), (["trainer=ddp"], False)])
+def test_only_jobs_of_several_ranks_are_done_apart(small: Small, overrides: list[str], apart: bool) -> None:
+    one = ["trainer.devices=1"] if overrides == ["trainer=ddp"] else []
+    assert sweep._starts_processes(small(*overrides, *one)) == apart

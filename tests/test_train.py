@@ -41,6 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_finished_run_leaves_these_files(finished: Path) -> None:
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     assert files == {
+        ".lock",
         "config.yaml",
         "environment.json",
         "keypoints.csv",
@@ -310,12 +311,15 @@ def test_keypoints_are_the_truth_of_the_faces_that_were_read(finished: Path) -> 
 
 def test_deterministic_runs_are_the_same_bit_for_bit(small: Small) -> None:
     weights = []
-    for run in ("first", "second"):
-        torch.rand(1)  # whatever ran before
-        train(small("deterministic=true", "augment=strong", run=run))
-        weights.append(checkpoint.load(Path(small(run=run).run_dir) / "checkpoints" / "last.ckpt").weights)
-        assert torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(False)
+    try:
+        for run in ("first", "second"):
+            torch.rand(1)  # whatever ran before
+            config = small("deterministic=true", "augment=strong", run=run)
+            train(config)
+            assert torch.are_deterministic_algorithms_enabled()
+            weights.append(checkpoint.load(Path(config.run_dir) / "checkpoints" / "last.ckpt").weights)
+    finally:
+        torch.use_deterministic_algorithms(False)
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 

@@ -22,7 +22,7 @@ from keyposs.trainer import AtomicCheckpoints, build_trainer
         ("trainer.precision=16-true", "use trainer.precision=16-mixed"),
         ("trainer.max_epochs=0", "trainer.max_epochs=0: trains nothing"),
         ("++trainer.fast_dev_run=true", "leaves no checkpoint to evaluate. Remedy: use trainer=debug"),
-        ("++trainer.sync_batchnorm=true", "trainer.sync_batchnorm: needs GPUs, and there is none"),
+        ("++trainer.sync_batchnorm=true", "trainer.sync_batchnorm: needs GPUs. Remedy: leave it out"),
     ],
 )
 def test_what_would_spoil_or_lose_work(small: Callable[..., DictConfig], override: str, words: str) -> None:
@@ -39,8 +39,13 @@ def test_the_last_epoch_validates(small: Callable[..., DictConfig], epochs: int,
 def test_synchronised_batchnorm_where_there_are_gpus(
     small: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    trainer = build_trainer(small("trainer=ddp", "trainer.sync_batchnorm=true", "trainer.devices=1"), [], logger=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        with pytest.raises(KeyposError, match="trainer.sync_batchnorm: needs GPUs"):
+            build_trainer(small("++trainer.sync_batchnorm=true"), [], logger=False)
+        config = small("trainer=ddp", "trainer.sync_batchnorm=true", "trainer.devices=1")
+        del config.trainer.accelerator
+        trainer = build_trainer(config, [], logger=False)
     layers = trainer.strategy._layer_sync.apply(torch.nn.Sequential(torch.nn.BatchNorm2d(3)))
     assert isinstance(layers[0], torch.nn.SyncBatchNorm)
 

@@ -91,7 +91,7 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
-    Where the config leaves the boxes, the padding of the crops or the seed open, they are the checkpoint's too.
+    Where the config leaves boxes, padding of the crops, flip test or seed open, they are the checkpoint's too.
 
     Raises:
         KeyposError: if the config asks for another heatmap size or image size, or sets up boxes but chooses none.
@@ -113,6 +113,8 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     for key in ("padding", "seed"):
         if merged.get(key) is None:
             merged[key] = checkpoint.config["datamodule"][key]
+    if "flip_test" in merged and merged.flip_test is None:
+        merged.flip_test = checkpoint.config.get("flip_test", False)  # older checkpoints have none
     if "box" in merged:
         merged.box = _box(merged.box, checkpoint.config)
     return merged

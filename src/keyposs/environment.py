@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 import keyposs
 from keyposs.files import write_json
@@ -22,7 +24,7 @@ def record(run: Path, device: torch.device) -> None:
     """Adds to a run's `environment.json` what it is now started, or resumed, in: also each installed package."""
     file = run / "environment.json"
     starts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    packages = {distribution.name: distribution.version for distribution in distributions()}
+    packages = {distribution.name: distribution.version for distribution in distributions() if distribution.name}
     now = {"started": datetime.now().astimezone().isoformat(timespec="seconds"), **environment(device)}
     write_json(file, [*starts, {**now, "packages": dict(sorted(packages.items()))}])
 
@@ -33,11 +35,19 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "version": keyposs.__version__,
         "commit": _commit(),
-        "command": shlex.join(["python", "-m", f"keyposs.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": _command(),
         "hardware": f"{name}, {torch.get_num_threads()} CPU threads",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def _command() -> str:
+    """What starts this run on its own, also where it is a job of a sweep, on whatever launcher."""
+    name, words = Path(sys.argv[0]).stem, sys.argv[1:]
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        name, words = HydraConfig.get().job.config_name, list(HydraConfig.get().overrides.task)
+    return shlex.join(["python", "-m", f"keyposs.{name}", *words])
 
 
 def _processor() -> str:

@@ -54,6 +54,7 @@ class LandmarkModule(pl.LightningModule):
         lr_scaling: str = "none",
     ) -> None:
         super().__init__()
+        scaled_for(1, lr_scaling)  # an unknown rule is refused here, before any work
         self.landmarker, self.codec = landmarker, codec
         self.optimizer, self.schedule = optimizer, schedule
         self.config, self.markup = config, markup

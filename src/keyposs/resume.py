@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.utilities import rank_zero_only
 
 from keyposs.errors import KeyposError
 
@@ -126,7 +127,7 @@ def replay(loggers: Sequence[Logger], metrics: Path, last: Path, *, epochs: int)
     step, done = state["global_step"], state["epoch"] + 1
     if done > epochs:
         raise KeyposError(f"trainer.max_epochs={epochs}", f"{last} has done {done} already", f"give {done} or more")
-    if not metrics.is_file():
+    if rank_zero_only.rank > 0 or not metrics.is_file():
         return
     with metrics.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdigit() and int(row["step"]) < step]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from rich.console import Console
 from keyposs import checkpoint, dashboards, environment, loggers, report, resume, sweep
 from keyposs.config import command
 from keyposs.data import FaceDataModule
-from keyposs.distributed import from_rank_zero
+from keyposs.distributed import from_rank_zero, locked
 from keyposs.errors import KeyposError
 from keyposs.evaluate import evaluate
 from keyposs.files import write_text
@@ -52,13 +53,12 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         saved = checkpoint.load(last or config.checkpoint)
         checkpoint.adopt(config, saved)
         checkpoint.restore(module, saved)
-    with loggers.opened(config) as opened:
+    with locked(run), loggers.opened(config) as opened:
         trainer = build_trainer(config, instantiate(config.callbacks).values(), opened)
         if last is not None:
             resume.replay(opened, run / "metrics.csv", last, epochs=config.trainer.max_epochs)
         if trainer.is_global_zero:
-            environment.record(run, trainer.strategy.root_device)
-            write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+            begin(config, trainer.strategy.root_device)
             loggers.start(opened, config)
         fit(trainer, module, datamodule, last)
         seconds = round(time.perf_counter() - start, 1)
@@ -66,6 +66,23 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
         if trainer.is_global_zero:
             dashboards.publish(opened, run, trainer.global_step)
     return rows
+
+
+def begin(config: DictConfig, device: torch.device) -> None:
+    """Writes down what is trained and in what, and removes what would say that the run is finished."""
+    run = Path(config.run_dir)
+    for half in (run / checkpoint.FOLDER).glob(".*.ckpt"):  # of a process that was killed
+        half.unlink()
+    (run / "results.json").unlink(missing_ok=True)
+    environment.record(run, device)
+    write_text(run / "config.yaml", OmegaConf.to_yaml(config))
+
+
+def keep_best(run: Path) -> checkpoint.Checkpoint:
+    """The best checkpoint of a run, whose weights are kept as safetensors too."""
+    best = checkpoint.load(run)
+    checkpoint.save_safetensors(best, best.file.with_suffix(".safetensors"))
+    return best
 
 
 def fit(trainer: pl.Trainer, module: LandmarkModule, datamodule: FaceDataModule, last: Path | None) -> None:
@@ -80,10 +97,8 @@ def fit(trainer: pl.Trainer, module: LandmarkModule, datamodule: FaceDataModule,
 
 
 def finish(config: DictConfig, datamodule: FaceDataModule, **facts: Any) -> list[dict[str, Any]]:
-    """Evaluates a trained run's best checkpoint and keeps its weights as safetensors."""
-    best = from_rank_zero(partial(checkpoint.load, config.run_dir))  # other hosts need not see its disk
-    if rank_zero_only.rank == 0:
-        checkpoint.save_safetensors(best, best.file.with_suffix(".safetensors"))
+    """Evaluates a trained run's best checkpoint."""
+    best = from_rank_zero(partial(keep_best, Path(config.run_dir)))  # other hosts need not see its disk
     config = checkpoint.adopt(config, best)
     config.callbacks = {key: value for key, value in config.callbacks.items() if key in READING}
     return evaluate(config, best, datamodule, **facts)
@@ -99,7 +114,7 @@ def main(config: DictConfig) -> float | None:
     if config.resume is not None:
         last = checkpoint.find(config.resume, "last.ckpt")
         rows = train(resume.recompose(config, HydraConfig.get().overrides.task), last)
-    elif not sweep.sweeping():
+    elif not sweep.is_job():
         rows = train(config)
     else:
         rows = sweep_job(config)
@@ -109,12 +124,10 @@ def main(config: DictConfig) -> float | None:
 def sweep_job(config: DictConfig) -> list[dict[str, Any]]:
     """Whatever is left to do of a sweep's job."""
     resume.anchor(config)
-    if sweep.finished(config):
-        print(f"done already: {config.run_dir}")
-    elif sweep.starts_processes(config):
-        sweep.run_apart(config)
-    else:
+    if not sweep.finished(config):
         return train(config, sweep.last_checkpoint(config))
+    if rank_zero_only.rank == 0:
+        print(f"done already: {config.run_dir}")
     return report.read_results(Path(config.run_dir))
 
 

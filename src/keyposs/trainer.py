@@ -55,15 +55,18 @@ def build_trainer(config: DictConfig, callbacks: Iterable[pl.Callback], logger: 
     epochs = config.trainer.max_epochs
     if epochs is None or epochs < 1:
         raise KeyposError(f"trainer.max_epochs={epochs}", "trains nothing", "give 1 or more, or use keyposs.evaluate")
-    if config.trainer.get("sync_batchnorm") and not torch.cuda.is_available():
-        raise KeyposError("trainer.sync_batchnorm", "needs GPUs, and there is none", "leave it out on CPUs")
+    on_cpu = config.trainer.get("accelerator") == "cpu" or not torch.cuda.is_available()
+    if config.trainer.get("sync_batchnorm") and on_cpu:
+        raise KeyposError("trainer.sync_batchnorm", "needs GPUs", "leave it out on CPUs")
     wanted = min(config.trainer.get("check_val_every_n_epoch") or 1, epochs)
     every = next(n for n in range(wanted, 0, -1) if epochs % n == 0)
+    if config.trainer.get("enable_progress_bar") is False:  # Lightning refuses a bar then
+        callbacks = (callback for callback in callbacks if not isinstance(callback, pl.callbacks.ProgressBar))
     trainer: pl.Trainer = instantiate(
         config.trainer,
         callbacks=list(callbacks),
         logger=logger,
         check_val_every_n_epoch=every,
-        plugins=[AtomicCheckpoints()],
+        plugins=[*(instantiate(config.trainer.get("plugins")) or []), AtomicCheckpoints()],
     )
     return trainer

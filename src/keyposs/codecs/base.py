@@ -43,7 +43,7 @@ class Codec(nn.Module, ABC):
         Args:
             output: of the image.
             mirrored: of the image with its columns reversed.
-            flip: the permutation of points that belongs to a mirrored image, see `Markup.flip`.
+            flip: the permutation of the output's own points that belongs to a mirrored image, see `Markup.flip`.
         """
 
     @abstractmethod
