@@ -10,7 +10,7 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from keyposs.config import CONF
+from keyposs.config import CONF, rooted
 
 Compose = Callable[..., DictConfig]
 
@@ -148,7 +148,7 @@ def test_the_docs_name_each() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_documented_command_composes(composed: Compose, command: str) -> None:
     """A sweep as Hydra does it: once without what varies, then its jobs, here the last one."""
-    overrides = [word for word in command.partition(" #")[0].split() if word != "-m"]
+    overrides = rooted(word for word in command.partition(" #")[0].split() if word != "-m")
     composed(*(override for override in overrides if "," not in override))
     config = composed(*(re.sub(r"=.*,", "=", override) for override in overrides))
     assert config.data.root in ("FOLDER", "$KEYPOSS_DATA/300w")

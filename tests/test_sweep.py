@@ -203,9 +203,29 @@ def test_ranks_of_a_sweep_do_not_start_it_again(tmp_path: Path) -> None:
     rows = json.loads((good / "results.json").read_text())
     assert [(row["split"], row["faces"], row["seed"]) for row in rows] == [("val", 4, 0), ("test", 5, 0)]
     assert (bad / "failure.txt").read_text().startswith("keyposs: seed=-1: is not a whole number of at least 0")
-    again = start(tmp_path, "seed=0,1", *command[2:], command[1])
-    assert again.returncode == 0, again.stderr  # the old failure is none of this command's
-    assert again.stdout.count("done already") == 1
+
+
+def test_a_sweep_ends_badly_for_its_own_failures_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note of an earlier command stays; that of a finished run, whose folder was refused, goes."""
+    monkeypatch.setattr(sweep.report, "write_report", lambda runs, folder: folder / "report.html")
+    old, new, done = (tmp_path / name / "failure.txt" for name in ("old", "new", "done"))
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    summary = sweep.Summary()
+    summary.on_multirun_start(config)
+    for note in (old, new, done):
+        note.parent.mkdir()
+        note.write_text("keyposs: a.pts: is empty. Remedy: fetch it.")
+    os.utime(old, (0, 0))
+    (done.parent / "results.json").write_text("[]")
+    with pytest.raises(SystemExit) as ended:
+        summary.on_multirun_end(config)
+    assert ended.value.code == 1
+    assert "2 of the sweep's jobs failed: done, new;" in capsys.readouterr().err
+    assert [note.exists() for note in (old, new, done)] == [True, True, False]
+    new.unlink()
+    summary.on_multirun_end(config)
 
 
 @pytest.mark.parametrize(("overrides", "apart"), [([], False), (["trainer.devices=2"], True), (["trainer=ddp"], False)])

@@ -83,8 +83,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
 
         @wraps(run)
         def main() -> None:
-            # Hydra also composes without what a sweep or a resumed run brings, where the default data has no root.
-            sys.argv[1:] = [f"++{word}" if word.startswith("data.root=") else word for word in sys.argv[1:]]
+            sys.argv[1:] = rooted(sys.argv[1:])
             with plain_mistakes():
                 check_lists(sys.argv[1:])
                 start()
@@ -105,6 +104,17 @@ def plain_mistakes() -> Iterator[None]:
             raise
         print(f"keyposs: {mistake}", file=sys.stderr)
         sys.exit(1)
+
+
+def rooted(words: Iterable[str]) -> list[str]:
+    """The command line, with a `data.root` that is taken whatever the data: the default data has none.
+
+    Hydra composes a sweep over experiments, and a run to be resumed, once without the data that they bring.
+
+    >>> rooted(["heatmap_size=8", "data.root=photos"])
+    ['heatmap_size=8', '++data.root=photos']
+    """
+    return [f"++{word}" if word.startswith("data.root=") else word for word in words]
 
 
 def check_lists(arguments: Iterable[str]) -> None:
