@@ -11,6 +11,7 @@ the maps that it is given.
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of each start
 
 import torch
 from torch.profiler import ProfilerActivity, profile

@@ -124,15 +124,17 @@ def job(work: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         remedy = "start -m with trainer=ddp or a launcher instead, or a torchrun for each run"
         raise KeyposError("torchrun", "would run each job of a sweep in every process", remedy)
-    note = Path(config.run_dir) / FAILURE
+    note, apart = Path(config.run_dir) / FAILURE, False
     try:
-        done = run_apart(config) if _starts_processes(config) else work(config)
+        apart = _starts_processes(config)
+        done = run_apart(config) if apart else work(config)
     except Exception as error:
         mistake = errors.cause(error)
         text = f"keyposs: {mistake}" if mistake else traceback.format_exc()
         if rank_zero_only.rank == 0:
-            print(text, file=sys.stderr)
             write_text(note, text)
+            if not apart:  # else its process has said so
+                print(text, file=sys.stderr)
         return None
     if rank_zero_only.rank == 0:
         note.unlink(missing_ok=True)
