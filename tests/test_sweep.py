@@ -232,3 +232,7 @@ def test_a_sweep_ends_badly_for_its_own_failures_alone(
 def test_only_jobs_of_several_ranks_are_done_apart(small: Small, overrides: list[str], apart: bool) -> None:
     one = ["trainer.devices=1"] if overrides == ["trainer=ddp"] else []
     assert sweep._starts_processes(small(*overrides, *one)) == apart
+
+
+def test_a_command_without_a_trainer_has_no_ranks() -> None:
+    assert not sweep._starts_processes(OmegaConf.create({"source": "photos"}))

@@ -1,8 +1,6 @@
 """What wandb and TensorBoard get of a finished run, from the files in its folder: results, faces, the report."""
 
-import csv
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from keyposs import gallery, viz
 from keyposs.callbacks.metrics import MEASURES
 from keyposs.loggers import harmless, show
+from keyposs.reports.run import read_run
 
 REPORT = ("report.*", "tables/*", "plots/*", "pictures/*", "results.json", "run.json")
 """The files of a run that make up the artifact of its report."""
@@ -85,7 +84,7 @@ def _charts_and_tables(run: Path, rows: Sequence[Row]) -> dict[str, Callable[[],
     """What makes each, by its name; the charts are of the largest subset of the last split, which is test."""
     largest = max((row for row in rows if row["split"] == rows[-1]["split"]), key=lambda row: row["faces"])
     shown = [row for row in rows if (row["split"], row["subset"]) == (largest["split"], largest["subset"])]
-    errors = cache(partial(read_errors, run / "predictions.csv", largest["split"]))
+    errors = cache(partial(read_errors, run, largest["split"]))
     return {
         "charts/ced": lambda: _ced(errors(), largest),
         "charts/decoders": lambda: _bars(shown),
@@ -94,14 +93,10 @@ def _charts_and_tables(run: Path, rows: Sequence[Row]) -> dict[str, Callable[[],
     }
 
 
-def read_errors(predictions: Path, split: str) -> Errors:
+def read_errors(run: Path, split: str) -> Errors:
     """The faces' errors, from a run's `predictions.csv`."""
-    errors: dict[str, dict[str, float]] = defaultdict(dict)
-    with predictions.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == split:
-                errors[row["decoder"]][row["name"]] = float(row["nme"])
-    return errors
+    read = read_run(run).readings[split]
+    return {decoder: dict(zip(read.names, nme.tolist(), strict=True)) for decoder, nme in read.nme.items()}
 
 
 def ced_lines(errors: Errors, limit: float) -> tuple[list[float], list[list[float]]]:

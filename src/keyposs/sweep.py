@@ -160,7 +160,7 @@ def _differences(saved: Any, config: DictConfig) -> list[str]:
     """What would be trained differently, such as `optim.lr: 0.002, not 0.001`."""
     free = [key for key in resume.CHANGEABLE if key != "trainer.max_epochs"]
     saved.box = resume.follow_data(saved.box, saved.data)
-    for key in ("run_dir", *free):  # others follow from them: what is stored has its interpolations
+    for key in ("run_dir", *(key for key in free if key[-1] != ".")):  # others follow: what is stored interpolates
         if (value := OmegaConf.select(config, key)) is not None:
             OmegaConf.update(saved, key, value, force_add=True)
     old, new = (_flat(OmegaConf.to_container(side, resolve=True)) for side in (saved, config))
@@ -187,7 +187,9 @@ def last_checkpoint(config: DictConfig) -> Path | None:
 
 def _starts_processes(config: DictConfig) -> bool:
     """Whether Lightning would start the ranks of a job by running the command again, and so the whole sweep."""
-    asked = config.get("trainer") or {}
+    asked = config.get("trainer")
+    if asked is None:  # a command without ranks
+        return False
     options = {key: asked[key] for key in ("accelerator", "devices", "num_nodes") if key in asked}
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = pl.Trainer(**options, **quiet, strategy=instantiate(asked.get("strategy")) or "auto")
