@@ -24,6 +24,9 @@ FOLDER = "checkpoints"
 MODEL_KEYS = ("heatmap_size", "image_size", "backbone", "head", "codec")
 """What of a composed config belongs to the network, and so comes from its checkpoint."""
 
+CODEC = "codec."
+"""What the names of a codec's own weights begin with."""
+
 
 class Checkpoint(NamedTuple):
     """A trained network on disk: its composed config, its markup and its weights."""
@@ -31,7 +34,7 @@ class Checkpoint(NamedTuple):
     file: Path
     config: dict[str, Any]
     markup: Markup
-    weights: dict[str, Tensor]
+    weights: dict[str, Tensor]  # of the landmarker; and of the codec's loss, after "codec."
 
 
 def find(path: str | Path, *names: str) -> Path:
@@ -91,7 +94,7 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
-    Where the config leaves boxes, padding of the crops, flip test or seed open, they are the checkpoint's too.
+    Where the config leaves monitor, boxes, padding of the crops, flip test or seed open, they are the checkpoint's too.
 
     Raises:
         KeyposError: if the config asks for another heatmap size or image size, or sets up boxes but chooses none.
@@ -108,8 +111,12 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     if "decoders" in adopted.codec:
         adopted.codec.decoders = "${decoder}"
     adopted.backbone.pretrained = False
-    merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
+    dropped = MODEL_KEYS if "decoders" in adopted.codec else (*MODEL_KEYS, "decoder")
+    merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in dropped}, adopted)
     assert isinstance(merged, DictConfig)
+    if merged.get("monitor") is None:
+        trained = checkpoint.config.get("monitor")
+        merged.monitor = trained if trained in merged.get("decoder", [trained]) else next(iter(merged.decoder), None)
     for key in ("padding", "seed"):
         if merged.get(key) is None:
             merged[key] = checkpoint.config["datamodule"][key]
@@ -135,8 +142,11 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
     Raises:
         KeyposError: if the weights are of another network.
     """
+    of_codec = {key: value for key, value in checkpoint.weights.items() if key.startswith(CODEC)}
     try:
-        module.landmarker.load_state_dict(checkpoint.weights)
+        module.landmarker.load_state_dict({k: v for k, v in checkpoint.weights.items() if k not in of_codec})
+        # Not strict: another loss than the checkpoint's starts with weights of its own.
+        module.codec.load_state_dict({k.removeprefix(CODEC): v for k, v in of_codec.items()}, strict=False)
     except RuntimeError as error:
         raise KeyposError(
             checkpoint.file,
@@ -152,8 +162,7 @@ def _first_words(error: Exception) -> str:
 
 def _load_ckpt(file: Path) -> tuple[dict[str, Any], Markup, dict[str, Tensor]]:
     state = torch.load(file, map_location="cpu", weights_only=True)
-    prefix = "landmarker."
-    weights = {k.removeprefix(prefix): v for k, v in state["state_dict"].items() if k.startswith(prefix)}
+    weights = {k.removeprefix("landmarker."): v for k, v in state["state_dict"].items()}
     return state["config"], Markup.from_dict(state["markup"]), weights
 
 

@@ -17,7 +17,7 @@ from keyposs.errors import KeyposError
 from keyposs.markup import Markup
 from keyposs.models import Landmarker
 from keyposs.schedules import Schedule, scaled_for
-from keyposs.types import Faces
+from keyposs.types import Faces, Truth
 
 
 class Reading(NamedTuple):
@@ -26,6 +26,12 @@ class Reading(NamedTuple):
     loss: Tensor
     output: Any
     decoded: dict[str, tuple[Tensor, Tensor]]  # decoder -> points in crop pixels (b, k, 2), scores (b, k)
+
+
+def truth(batch: Faces) -> Truth:
+    """What is known of a batch's faces, in pixels of their crops."""
+    (a, b), (c, d) = batch.crop_to_image[:, :, :2].permute(1, 2, 0)
+    return Truth(batch.keypoints, batch.visible, batch.norm / (a * d - b * c).abs().sqrt())
 
 
 class LandmarkModule(pl.LightningModule):
@@ -65,10 +71,13 @@ class LandmarkModule(pl.LightningModule):
         """Builds the parts that a composed config names.
 
         Raises:
-            KeyposError: if the parts do not fit each other, such as a kernel larger than the map, or a `monitor`
-                that is not among the readings.
+            KeyposError: if the parts do not fit each other, such as a kernel larger than the map, a `monitor` that is
+                not among the readings, or decoders for a codec that takes none.
         """
         codec: Codec = instantiate(config.codec)
+        if config.get("decoder") and "decoders" not in config.codec:
+            chosen, own = f"decoder=[{','.join(config.decoder)}]", ", ".join(codec.names)
+            raise KeyposError(chosen, f"is for maps; codec={codec.method} reads itself: {own}", "leave decoder= out")
         if config.monitor is not None and config.monitor not in codec.names:
             known = ", ".join(codec.names)
             raise KeyposError(f"monitor={config.monitor}", f"is none of the readings {known}", "choose one of them")
@@ -90,7 +99,7 @@ class LandmarkModule(pl.LightningModule):
     def training_step(self, batch: Faces, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         output = self(batch.image)
-        loss = self.codec.loss(output, self.codec.encode(batch.keypoints), batch.visible)
+        loss = self.codec.loss(output, truth(batch))
         self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch.norm))
         self.log("train/lr", self.optimizers().param_groups[0]["lr"], batch_size=len(batch.norm))
         return loss
@@ -100,7 +109,7 @@ class LandmarkModule(pl.LightningModule):
         output = self(batch.image)
         if self.flip_test:
             output = self.codec.average(output, self(batch.image.flip(-1)), self.markup.flip)
-        loss = self.codec.loss(output, self.codec.encode(batch.keypoints), batch.visible)
+        loss = self.codec.loss(output, truth(batch))
         return Reading(loss, output, self.codec.decode(output))
 
     test_step = validation_step
@@ -123,7 +132,7 @@ class LandmarkModule(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         per_epoch = max(1, steps // max(1, self.trainer.max_epochs or 1))
         factor, schedule = scaled_for(self.trainer.world_size, self.lr_scaling), self.schedule
-        optimizer = self.optimizer(self.landmarker.parameters())
+        optimizer = self.optimizer(self.parameters())  # a codec's loss may have some too
         scheduler = LambdaLR(optimizer, lambda step: factor * schedule(step, steps, per_epoch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

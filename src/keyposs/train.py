@@ -49,6 +49,7 @@ def train(config: DictConfig, last: Path | None = None) -> list[dict[str, Any]]:
     for split in ("train", "val", "test"):
         datamodule.annotations(split)  # a bad face of any split stops the run here, not after the last epoch
     module = LandmarkModule.from_config(config, datamodule.dataset.markup)
+    module.landmarker.begin_at(datamodule.mean_face())
     if last is not None or config.checkpoint is not None:
         saved = checkpoint.load(last or config.checkpoint)
         checkpoint.adopt(config, saved)

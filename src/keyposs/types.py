@@ -46,6 +46,14 @@ class Annotation(NamedTuple):
     read: Callable[[], Photo]
 
 
+class Truth(NamedTuple):
+    """What a codec's loss is told of a batch of faces."""
+
+    keypoints: Float[Tensor, "b k 2"]  # pixels of the crop; they may lie off it
+    visible: Bool[Tensor, "b k"]  # annotated: counts in the loss
+    norm: Float[Tensor, " b"]  # the normaliser of each face's error, in pixels of the crop
+
+
 class Faces(NamedTuple):
     """One face crop, or a batch of them (then every field has a leading axis or is a list)."""
 

@@ -6,6 +6,7 @@ from keyposs.correspondence import correspondence
 from keyposs.decoders import multilateration, one_hot
 from keyposs.grid import Grid
 from keyposs.markup import MARKUP_29, MARKUP_68
+from keyposs.types import Truth
 
 
 def test_reads_the_points_of_the_other_scheme() -> None:
@@ -29,8 +30,8 @@ def test_there_is_no_loss() -> None:
     codec = DistanceMap(Grid(64, 16), {"one_hot": one_hot})
     converted = Converted(codec, correspondence(MARKUP_68, MARKUP_29))
     keypoints = torch.rand(2, 29, 2)
-    loss = converted.loss(torch.rand(2, 68, 16, 16), converted.encode(keypoints), torch.ones(2, 29, dtype=torch.bool))
-    assert loss.item() == 0
+    truth = Truth(keypoints, torch.ones(2, 29, dtype=torch.bool), torch.ones(2))
+    assert converted.loss(torch.rand(2, 68, 16, 16), truth).item() == 0
     assert (converted.method, converted.encoding) == (codec.method, codec.encoding)
 
 

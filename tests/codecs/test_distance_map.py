@@ -11,6 +11,7 @@ from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
 from keyposs.losses import awing, huber
+from keyposs.types import Truth
 
 SIZES = [64, 32, 16, 8, 4]
 
@@ -61,18 +62,26 @@ def test_biased_encoding_loses_the_sub_cell_position() -> None:
 def test_loss_of_the_target_is_zero_and_masks_by_visibility() -> None:
     for loss in (huber, awing):
         part = codec(8, loss=loss)
-        target = part.encode(torch.tensor([[[30.0, 40.0], [90.0, 200.0]]]))
-        output = target.clone()
+        keypoints = torch.tensor([[[30.0, 40.0], [90.0, 200.0]]])
+        output = part.encode(keypoints)
         output[0, 1] += 1
         visible = torch.tensor([[True, False]])
-        assert part.loss(output, target, visible).item() == 0
-        assert part.loss(output, target, ~visible).item() > 0
+        assert part.loss(output, Truth(keypoints, visible, torch.ones(1))).item() == 0
+        assert part.loss(output, Truth(keypoints, ~visible, torch.ones(1))).item() > 0
 
 
 def test_loss_is_computed_in_float32_under_half_precision() -> None:
     part = codec(8)
-    target = part.encode(torch.tensor([[[30.0, 40.0]]]))
-    assert part.loss(target.half(), target, torch.ones(1, 1, dtype=torch.bool)).dtype == torch.float32
+    truth = Truth(torch.tensor([[[30.0, 40.0]]]), torch.ones(1, 1, dtype=torch.bool), torch.ones(1))
+    assert part.loss(part.encode(truth.keypoints).half(), truth).dtype == torch.float32
+
+
+def test_a_loss_of_coordinates_is_refused() -> None:
+    def laplace(points: torch.Tensor, keypoints: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        return (points - keypoints) / scale
+
+    with pytest.raises(KeyposError, match="loss=laplace: is not of the kind .* choose from mse, huber, awing"):
+        codec(8, loss=laplace)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])

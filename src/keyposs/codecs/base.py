@@ -4,14 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from keyposs.types import Truth
 
 Output = Any
 """What a head gives and a codec reads: a tensor, or a named tuple of tensors."""
-
-Target = Any
-"""What a codec draws from keypoints and compares an output with."""
 
 
 class Codec(nn.Module, ABC):
@@ -29,12 +28,12 @@ class Codec(nn.Module, ABC):
         """How the readings that `decode` gives are called."""
 
     @abstractmethod
-    def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Target:
-        """The target of keypoints in crop pixels; they may lie off the crop."""
+    def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Output:
+        """The ideal output for keypoints in crop pixels, which may lie off the crop: `decode` reads them off it."""
 
     @abstractmethod
-    def loss(self, output: Output, target: Target, visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
-        """The training loss over the visible keypoints."""
+    def loss(self, output: Output, truth: Truth) -> Float[Tensor, ""]:
+        """The training loss over the visible keypoints, in float32."""
 
     @abstractmethod
     def average(self, output: Output, mirrored: Output, flip: Sequence[int]) -> Output:
@@ -49,3 +48,7 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def decode(self, output: Output) -> dict[str, tuple[Tensor, Tensor]]:
         """Every configured reading of an output: its name, points in crop pixels (b, k, 2) and scores (b, k)."""
+
+    @abstractmethod
+    def covariance(self, output: Output) -> Float[Tensor, "b k 2 2"] | None:
+        """How uncertain each point is: its covariance in crop pixels squared; None where the codec tells none."""

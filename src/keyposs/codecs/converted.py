@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, final
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from keyposs.codecs.base import Codec
 from keyposs.correspondence import Correspondence
+from keyposs.types import Truth
 
 
 @final
@@ -31,13 +32,17 @@ class Converted(Codec):
         """The configured readings of the codec."""
         return self.codec.names
 
-    def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
-        """The keypoints themselves."""
-        return keypoints
+    def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Any:
+        """There is no output for landmarks of another scheme.
 
-    def loss(self, output: Any, target: Float[Tensor, "b k 2"], visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("a converted codec only reads")
+
+    def loss(self, output: Any, truth: Truth) -> Float[Tensor, ""]:
         """Zero."""
-        return target.new_zeros(())
+        return truth.keypoints.new_zeros(())
 
     def average(self, output: Any, mirrored: Any, flip: Sequence[int]) -> Any:
         """As the codec does; `flip` is of the network's own scheme."""
@@ -50,3 +55,6 @@ class Converted(Codec):
             name: (convert(points), convert(scores[..., None])[..., 0])
             for name, (points, scores) in self.codec.decode(output).items()
         }
+
+    def covariance(self, output: Any) -> None:
+        """None: how the errors of points that are averaged go together is not known."""

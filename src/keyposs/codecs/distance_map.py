@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from keyposs.codecs.base import Codec
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
-from keyposs.losses import Loss, mse, visible_mean
-from keyposs.types import Decoder
+from keyposs.losses import Loss, check_loss, mse, visible_mean
+from keyposs.types import Decoder, Truth
+
+FITTING = "mse, huber, awing, star, dsnt"
+"""Losses of maps."""
 
 
 @final
@@ -26,10 +29,11 @@ class DistanceMap(Codec):
         sigma: in cells, the same at every size.
         unbiased: centre the Gaussian on the real-valued position and draw the whole map; else round the centre to
             the nearest cell (halves up) and cut it off at 3 sigma, which loses the sub-cell position for good.
-        loss: element-wise loss between maps.
+        loss: of maps, see `keyposs.losses`.
 
     Raises:
-        KeyposError: if sigma is not positive, no decoder is given, or one cannot read a map of this size.
+        KeyposError: if sigma is not positive, no decoder is given, one cannot read a map of this size, or the loss is
+            not one of maps.
 
     >>> from keyposs.decoders import multilateration
     >>> codec = DistanceMap(Grid(256, 8), {"multilateration": multilateration})
@@ -53,10 +57,11 @@ class DistanceMap(Codec):
         super().__init__()
         if not 0 < sigma < float("inf"):
             raise KeyposError(f"codec.sigma={sigma}", "is not a positive number of cells", "use 2, as the paper does")
-        self.grid, self.sigma, self.unbiased, self.element_loss = grid, sigma, unbiased, loss
+        self.grid, self.sigma, self.unbiased, self.map_loss = grid, sigma, unbiased, loss
         self.decoders = dict(decoders)
         self.encoding = "unbiased" if unbiased else "biased"
         self._check_decoders()
+        self._check_loss()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,11 +80,11 @@ class DistanceMap(Codec):
             profile = torch.where(offset.abs() <= 3 * self.sigma, profile, 0)
         return profile[..., 1, :, None] * profile[..., 0, None, :]
 
-    def loss(
-        self, output: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], visible: Bool[Tensor, "b k"]
-    ) -> Float[Tensor, ""]:
-        """Mean of the element-wise loss over the maps of visible keypoints, in float32."""
-        return visible_mean(self.element_loss(output.float(), target.float()), visible)
+    def loss(self, output: Float[Tensor, "b k h w"], truth: Truth) -> Float[Tensor, ""]:
+        """Mean of the loss over the maps of visible keypoints, in float32."""
+        keypoints = truth.keypoints.float()
+        values = self.map_loss(output.float(), self.encode(keypoints), self.grid.to_cells(keypoints))
+        return visible_mean(values, truth.visible)
 
     def average(
         self, output: Float[Tensor, "b k h w"], mirrored: Float[Tensor, "b k h w"], flip: Sequence[int]
@@ -99,6 +104,13 @@ class DistanceMap(Codec):
             cells, scores = decoder(output)
             readings[name] = self.grid.to_pixels(cells), scores
         return readings
+
+    def covariance(self, output: Float[Tensor, "b k h w"]) -> None:
+        """None."""
+
+    def _check_loss(self) -> None:
+        corner = torch.zeros(1, 1, 2)
+        check_loss(self.map_loss, torch.zeros_like(self.encode(corner)), self.encode(corner), corner, fitting=FITTING)
 
     def _check_decoders(self) -> None:
         if not self.decoders:

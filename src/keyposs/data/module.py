@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from keyposs.augment import Augment
-from keyposs.crop import apply, canonical_matrix, compose, invert
+from keyposs.crop import apply, canonical_matrix, compose, crop_matrix, invert
 from keyposs.data.boxes import Boxes, erring, jittered
 from keyposs.data.cache import CachedCrops, cache_crops, canonical_crop
 from keyposs.data.packed import PackedFaces
@@ -172,6 +174,15 @@ class FaceDataModule(pl.LightningDataModule):
         """The subsets that the faces of a split count in, such as common, challenging, full."""
         columns = zip_longest(*(face.subsets for face in self.annotations(split)))
         return tuple(dict.fromkeys(subset for column in columns for subset in column if subset))
+
+    def mean_face(self) -> Float[Tensor, "k 2"]:
+        """Mean place of each landmark in the crops of the training faces, in pixels; of one never seen, the centre."""
+        size, seen = self.image_size, []
+        for face in self.annotations("train"):
+            keypoints = apply(crop_matrix(face.box, size=size, padding=self.padding), face.keypoints)
+            seen.append(np.where(face.visible[:, None], keypoints, np.nan))
+        mean = torch.from_numpy(np.stack(seen)).nanmean(0)
+        return torch.where(mean.isfinite(), mean, (size - 1) / 2).float()
 
     def setup(self, stage: str | None = None) -> None:
         """Prepares the splits that a stage needs: fit, validate or test; None for all.

@@ -1,23 +1,24 @@
-"""Losses between maps, one value per landmark's map, averaged over the visible ones."""
-
-from collections.abc import Callable
+"""Losses that compare maps cell by cell. They take the true points like all losses of maps, and ignore them."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-Loss = Callable[..., Float[Tensor, "*shape"]]
-"""Element-wise: `loss(output, target)` of two tensors of one shape gives a tensor of that shape."""
 
-
-def mse(output: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def mse(
+    output: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], points: Tensor | None = None
+) -> Float[Tensor, "*shape"]:
     """Squared error."""
     return (output - target).square()
 
 
 def huber(
-    output: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: float = 0.6
+    output: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    points: Tensor | None = None,
+    *,
+    delta: float = 0.6,
 ) -> Float[Tensor, "*shape"]:
     """Huber's loss: quadratic up to `delta`, linear beyond (KeyPosS trains COFW and COCO with 0.6)."""
     return functional.huber_loss(output, target, reduction="none", delta=delta)
@@ -26,7 +27,9 @@ def huber(
 def awing(
     output: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
+    points: Tensor | None = None,
     *,
+    weight: float = 0.0,
     alpha: float = 2.1,
     omega: float = 14.0,
     epsilon: float = 1.0,
@@ -37,6 +40,8 @@ def awing(
     Args:
         output: the predicted map.
         target: the true map, in [0, 1].
+        points: ignored.
+        weight: how much more the cells near the peak count (weighted loss map, eqs. 7 and 8; published: 10).
         alpha: exponent `alpha - y`; above 2 keeps the background's gradient smooth.
         omega: height of the curved part.
         epsilon: width of the curved part.
@@ -49,10 +54,11 @@ def awing(
     offset = theta * slope - omega * torch.log1p(ratio**power)
     # The unused branch must not overflow, or its gradient turns the used one into NaN.
     near = omega * torch.log1p((error.clamp(max=theta) / epsilon) ** power)
-    return torch.where(error < theta, near, slope * error - offset)
+    values = torch.where(error < theta, near, slope * error - offset)
+    return values * (1 + weight * near_peak(target)) if weight else values
 
 
-def visible_mean(values: Float[Tensor, "b k *map"], visible: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Mean over the maps of visible landmarks; 0, with a gradient of 0, where none is visible."""
-    per_map = values.flatten(2).mean(-1)
-    return torch.where(visible, per_map, 0).sum() / visible.sum().clamp(min=1)
+def near_peak(target: Float[Tensor, "*batch h w"], threshold: float = 0.2) -> Float[Tensor, "*batch h w"]:
+    """1 in the cells where a target map is at least `threshold`, and in their neighbours; else 0."""
+    inside = (target >= threshold).to(target).flatten(0, -3)
+    return functional.max_pool2d(inside, kernel_size=3, stride=1, padding=1).view_as(target)

@@ -1,9 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation
 
 from keyposs.losses import awing, huber, mse, visible_mean
 
@@ -32,6 +34,16 @@ def test_awing_by_the_papers_formula(output: float, target: float) -> None:
         expected = A * error - C
     x, y = torch.tensor([output], dtype=torch.float64), torch.tensor([target], dtype=torch.float64)
     assert awing(x, y).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_awing_weighs_the_cells_near_the_peak_by_the_papers_map() -> None:
+    cells = torch.arange(12.0)
+    target = torch.exp(-((cells[:, None] - 4) ** 2 + (cells - 7) ** 2) / 2)[None, None].expand(2, 3, -1, -1)
+    output = torch.rand(target.shape, generator=torch.Generator().manual_seed(0))
+    binary = (target[0, 0] >= 0.2).numpy()
+    mask = 1 + 10 * torch.from_numpy(binary_dilation(binary, np.ones((3, 3))))
+    assert torch.allclose(awing(output, target, weight=10), mask * awing(output, target))
+    assert 0 < binary.sum() < mask.gt(1).sum() < 50
 
 
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])

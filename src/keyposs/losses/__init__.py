@@ -1,0 +1,11 @@
+"""What is minimised. A codec calls its loss with what it has, and averages the values over visible landmarks.
+
+Losses of maps are called `loss(output, target, points)`: maps (b, k, h, w), true ones, and true points in cells
+(b, k, 2). Losses of coordinates are called `loss(points, keypoints, scale)`, all (b, k, 2), in sides of the crop. Both
+give values (b, k, ...), and take and ignore what they do not need.
+"""
+
+from keyposs.losses.average import Loss, check_loss, visible_mean
+from keyposs.losses.maps import awing, huber, mse
+
+__all__ = ["Loss", "awing", "check_loss", "huber", "mse", "visible_mean"]
