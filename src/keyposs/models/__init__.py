@@ -3,13 +3,15 @@
 from torch import nn
 
 from keyposs.errors import KeyposError
+from keyposs.models.cascade_head import CascadeHead
 from keyposs.models.conv_head import ConvHead
 from keyposs.models.efficiency import efficiency
 from keyposs.models.hrnet import HRNet
 from keyposs.models.landmarker import Landmarker
+from keyposs.models.patches import Patches
 from keyposs.models.pyramid import Pyramid
 
-__all__ = ["ConvHead", "HRNet", "Landmarker", "Pyramid", "backbone", "efficiency"]
+__all__ = ["CascadeHead", "ConvHead", "HRNet", "Landmarker", "Patches", "Pyramid", "backbone", "efficiency"]
 
 
 def backbone(
