@@ -166,7 +166,7 @@ class Stage(nn.Module):
         return increment, functional.softplus(told[:, -1]), mean_attention, hidden.float()
 
     def _features(self, seen: Float[Tensor, "n 3 p p"]) -> Float[Tensor, "n f"]:
-        pooled = functional.max_pool2d(functional.relu(self.first(seen)), 2)
+        pooled = functional.relu(functional.max_pool2d(self.first(seen), 2))
         second = functional.relu(self.second(pooled))
         last = functional.max_pool2d(second, 2)
         side, margin = last.shape[-1], (second.shape[-1] - last.shape[-1]) // 2
