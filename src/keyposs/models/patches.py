@@ -1,6 +1,5 @@
 """The image itself as a network's features: at full, half and quarter size, to cut patches from."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
