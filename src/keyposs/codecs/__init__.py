@@ -2,6 +2,8 @@
 
 from keyposs.codecs.base import Codec
 from keyposs.codecs.cascade import Cascade, CascadeOutput
+from keyposs.codecs.coordinates import Coordinates, Regression
 from keyposs.codecs.distance_map import DistanceMap
+from keyposs.codecs.hih import HIH, HIHOutput
 
-__all__ = ["Cascade", "CascadeOutput", "Codec", "DistanceMap"]
+__all__ = ["HIH", "Cascade", "CascadeOutput", "Codec", "Coordinates", "DistanceMap", "HIHOutput", "Regression"]

@@ -6,12 +6,27 @@ from keyposs.errors import KeyposError
 from keyposs.models.cascade_head import CascadeHead
 from keyposs.models.conv_head import ConvHead
 from keyposs.models.efficiency import efficiency
+from keyposs.models.encoder_head import EncoderHead
+from keyposs.models.hih_head import HIHHead
+from keyposs.models.hourglass import Hourglass
 from keyposs.models.hrnet import HRNet
 from keyposs.models.landmarker import Landmarker
 from keyposs.models.patches import Patches
 from keyposs.models.pyramid import Pyramid
 
-__all__ = ["CascadeHead", "ConvHead", "HRNet", "Landmarker", "Patches", "Pyramid", "backbone", "efficiency"]
+__all__ = [
+    "CascadeHead",
+    "ConvHead",
+    "EncoderHead",
+    "HIHHead",
+    "HRNet",
+    "Hourglass",
+    "Landmarker",
+    "Patches",
+    "Pyramid",
+    "backbone",
+    "efficiency",
+]
 
 
 def backbone(
