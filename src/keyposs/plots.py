@@ -105,7 +105,7 @@ def trend_figure(panels: Mapping[str, Mapping[str, Band]], *, norm: str, against
         panels: title -> decoder -> NME with its interval, by x.
         norm: the normaliser's name, for the axis.
         against: what x is, for the axis.
-        marks: the heatmap size that stands at each x.
+        marks: the heatmap size that stands at an x; a network without maps has none.
     """
     figure, axes = _panels(panels, (5.2, 4.2), share=True)
     styles = _styles(panels.values())
@@ -118,7 +118,7 @@ def trend_figure(panels: Mapping[str, Mapping[str, Band]], *, norm: str, against
         ax.set(xscale="log", yscale="log", xlabel=against, ylabel=f"NME, % of {norm}")
         ax.xaxis.set_minor_locator(NullLocator())
         shown = sorted({at for band in decoders.values() for at in band})
-        ax.set_xticks(shown, [_tick(at, marks[at]) for at in shown])
+        ax.set_xticks(shown, [_tick(at, marks.get(at)) for at in shown])
         _log_ticks(ax)
         ax.label_outer()
         _finish(ax)
@@ -215,8 +215,10 @@ def _styles(panels: Iterable[Mapping[str, object]]) -> dict[str, dict[str, Any]]
     return dict(zip(decoders, itertools.cycle(STYLES), strict=False))
 
 
-def _tick(at: float, size: float) -> str:
-    """A heatmap size, below the value at which it stands where that is another."""
+def _tick(at: float, size: float | None) -> str:
+    """A heatmap size, below the value at which it stands where that is another; without one, the value."""
+    if size is None:
+        return f"{at:.3g}"
     return f"{size:.0f}²" if at == size else f"{at:.3g}\n{size:.0f}²"
 
 

@@ -83,8 +83,10 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _title(comparison: Comparison) -> str:
-    data, runs = comparison.first["data"], len(comparison.runs)
-    return f"{data} at heatmap size {comparison.sizes[0]}" if runs == 1 else f"{data}: {runs} runs"
+    data, runs, size = comparison.first["data"], len(comparison.runs), comparison.sizes[0]
+    if runs > 1:
+        return f"{data}: {runs} runs"
+    return f"{data} without maps" if size is None else f"{data} at heatmap size {size}"
 
 
 def _sections(comparison: Comparison, unfinished: Sequence[Path]) -> Iterator[Section]:

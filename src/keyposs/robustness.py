@@ -17,6 +17,7 @@ from keyposs.data.boxes import is_fraction
 from keyposs.errors import KeyposError
 from keyposs.evaluate import build
 from keyposs.files import write_json, write_text
+from keyposs.reports.run import of_size
 from keyposs.trainer import build_trainer
 
 KINDS = {"shift": (1, 0), "scale": (0, 1), "both": (1, 1)}
@@ -111,7 +112,7 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
     decoders = list(dict.fromkeys(row["decoder"] for row in rows))
     for subset in dict.fromkeys(map(_subset, rows)):
         inside = [row for row in rows if _subset(row) == subset]
-        title = f"{inside[0]['data']} {subset}, {inside[0]['faces']} faces, heatmap size {inside[0]['heatmap_size']}"
+        title = f"{inside[0]['data']} {subset}, {inside[0]['faces']} faces, {of_size(inside[0]['heatmap_size'])}"
         lines = [["boxes off by", *(f"`{decoder}`" for decoder in decoders)], ["---", *["---:"] * len(decoders)]]
         of_error: dict[str, dict[str, str]] = {}
         for row in inside:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from keyposs.errors import KeyposError
-from keyposs.reports.run import Row, Run
+from keyposs.reports.run import Row, Run, of_size
 
 KINDS = ("method", "encoding", "flip_test")
 """Of a row of results: what tells settings of one heatmap size apart, before their configs are asked."""
@@ -29,14 +29,14 @@ class Setting:
     runs: tuple[Run, ...]
 
     @property
-    def size(self) -> int:
-        """The heatmap size."""
-        return int(self.runs[0].rows[0]["heatmap_size"])
+    def size(self) -> int | None:
+        """The heatmap size; None for a network without maps."""
+        return _size(self.runs)
 
     @property
     def title(self) -> str:
         """Label and heatmap size."""
-        return f"{self.label}, heatmap size {self.size}".lstrip(", ")
+        return f"{self.label}, {of_size(self.size)}".lstrip(", ")
 
     def value(self, split: str, subset: str, decoder: str, measure: str) -> float | None:
         """A measure's mean over the seeds; None where one of them lacks it."""
@@ -57,7 +57,7 @@ class Setting:
 class Comparison:
     """Settings whose numbers can stand in one table."""
 
-    settings: tuple[Setting, ...]  # by label, then from the largest heatmap to the smallest
+    settings: tuple[Setting, ...]  # by label, then from the largest heatmap to the smallest and to none
 
     @property
     def runs(self) -> list[Run]:
@@ -75,9 +75,9 @@ class Comparison:
         return list(dict.fromkeys(setting.label for setting in self.settings))
 
     @property
-    def sizes(self) -> list[int]:
-        """Heatmap sizes, the largest first."""
-        return sorted({setting.size for setting in self.settings}, reverse=True)
+    def sizes(self) -> list[int | None]:
+        """Heatmap sizes, the largest first; None for networks without maps, last."""
+        return sorted({setting.size for setting in self.settings}, key=lambda size: -(size or 0))
 
     @property
     def splits(self) -> list[str]:
@@ -90,7 +90,7 @@ class Comparison:
         if len(self.sizes) == 1:
             return {"": {setting.title: setting for setting in self.settings}}
         return {
-            label: {f"heatmap size {setting.size}": setting for setting in self.settings if setting.label == label}
+            label: {of_size(setting.size): setting for setting in self.settings if setting.label == label}
             for label in self.labels
         }
 
@@ -135,7 +135,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         groups.setdefault(_key(run), []).append(run)
     settings = [of_seed for group in groups.values() for of_seed in _by_seed(group)]
     labels = _labels(settings)
-    order = sorted(range(len(settings)), key=lambda i: (list(labels).index(labels[i]), -_size(settings[i])))
+    order = sorted(range(len(settings)), key=lambda i: (labels.index(labels[i]), -(_size(settings[i]) or 0)))
     return Comparison(tuple(Setting(labels[i], tuple(settings[i])) for i in order))
 
 
@@ -154,8 +154,8 @@ def _check_comparable(one: Run, other: Run) -> None:
             raise KeyposError(f"{one.folder} and {other.folder}", cause, remedy)
 
 
-def _size(runs: Sequence[Run]) -> int:
-    return int(runs[0].rows[0]["heatmap_size"])
+def _size(runs: Sequence[Run]) -> int | None:
+    return runs[0].rows[0]["heatmap_size"]  # type: ignore[no-any-return]
 
 
 def _where(row: Row) -> tuple[str, str, str]:
@@ -228,7 +228,7 @@ def _labels(settings: Sequence[Sequence[Run]]) -> list[str]:
 
 def _clashes(settings: Sequence[Sequence[Run]], labels: Sequence[str]) -> list[list[Sequence[Run]]]:
     """Settings that share both heatmap size and label."""
-    groups: dict[tuple[int, str], list[Sequence[Run]]] = {}
+    groups: dict[tuple[int | None, str], list[Sequence[Run]]] = {}
     for runs, label in zip(settings, labels, strict=True):
         groups.setdefault((_size(runs), label), []).append(runs)
     return [group for group in groups.values() if len(group) > 1]

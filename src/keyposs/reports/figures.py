@@ -44,15 +44,18 @@ def _said(label: str, what: str) -> str:
 
 
 def trends(comparison: Comparison, split: str, evidence: Evidence) -> Section | None:
-    """NME against heatmap size and against MACs, a panel for each label; None of one size."""
+    """NME against heatmap size and against MACs, a panel for each label; None of one size.
+
+    A network without maps has no place on the first axis; on the second it stands without a mark of its size.
+    """
     if len(comparison.sizes) < 2:
         return None
-    sizes = {float(setting.size): float(setting.size) for setting in comparison.settings}
+    sizes = {i: float(s.size) for i, s in enumerate(comparison.settings) if s.size is not None}
     macs = {i: s.runs[0].facts["macs"] / 1e9 for i, s in enumerate(comparison.settings) if s.runs[0].facts.get("macs")}
     faces = comparison.faces(split, comparison.main(split))
     axes = {
-        "size": ("heatmap size", {i: float(s.size) for i, s in enumerate(comparison.settings)}, sizes),
-        "macs": ("GMACs", macs, {macs[i]: float(comparison.settings[i].size) for i in macs}),
+        "size": ("heatmap size", sizes, {size: size for size in sizes.values()}),
+        "macs": ("GMACs", macs, {macs[i]: sizes[i] for i in macs if i in sizes}),
     }
     parts = []
     for name, (against, of_setting, marks) in axes.items():

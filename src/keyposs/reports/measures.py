@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from keyposs.reports.comparison import Comparison, Setting
 from keyposs.reports.document import Section
-from keyposs.reports.run import Row
+from keyposs.reports.run import Row, of_size
 from keyposs.tables import Cell, Table, best_of
 
 MEASURES = (("nme", "NME %", ".2f"), ("fr", "FR@{} %", ".2f"), ("auc", "AUC@{}", ".3f"))
@@ -19,7 +19,7 @@ def results(rows: Sequence[Row]) -> Table:
         columns = [best_of([Cell(row[key], form) for row in inside], lowest=key != "auc") for key, _, form in MEASURES]
         heading = Cell(f"{split} {subset}"), Cell(inside[0]["faces"], ".0f")
         shown += [[*heading, Cell(row["decoder"]), *of_row] for row, *of_row in zip(inside, *columns, strict=True)]
-    title = f"{rows[0]['data']}, heatmap size {rows[0]['heatmap_size']}, NME in % of {rows[0]['norm']}"
+    title = f"{rows[0]['data']}, {of_size(rows[0]['heatmap_size'])}, NME in % of {rows[0]['norm']}"
     measures = [name.format(threshold(rows[0]["threshold"])) for _, name, _ in MEASURES]
     return Table("results", title, ["subset", "faces", "decoder", *measures], shown, groups=2)
 

@@ -3,6 +3,7 @@
 from keyposs.reports.comparison import Comparison
 from keyposs.reports.document import Section, slug
 from keyposs.reports.evidence import RANGES, SURE, TEST, Evidence
+from keyposs.reports.run import size_head
 from keyposs.tables import DAGGER, Cell, Table, best_of
 
 
@@ -28,14 +29,14 @@ def by_size(comparison: Comparison, split: str, evidence: Evidence) -> Section:
     return Section(f"NME on {split}", [table])
 
 
-def _head(comparison: Comparison, size: int) -> str:
+def _head(comparison: Comparison, size: int | None) -> str:
     """A heatmap size, and how many seeds were averaged where there were several."""
     counts = sorted({len(setting.runs) for setting in comparison.settings if setting.size == size})
     seeds = "-".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    return str(size) if counts == [1] else f"{size} ({seeds} seeds)"
+    return size_head(size) if counts == [1] else f"{size_head(size)} ({seeds} seeds)"
 
 
-def _column(comparison: Comparison, split: str, size: int, evidence: Evidence) -> dict[tuple[str, str], Cell]:
+def _column(comparison: Comparison, split: str, size: int | None, evidence: Evidence) -> dict[tuple[str, str], Cell]:
     """The cells of one heatmap size, by label and decoder."""
     subset = comparison.main(split)
     nme = {

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from keyposs.reports.comparison import Comparison, Setting
 from keyposs.reports.document import Section
 from keyposs.reports.evidence import RANGES, SURE, TEST, Difference, Evidence, Key
+from keyposs.reports.run import size_head
 from keyposs.tables import DAGGER, Cell, Table
 
 PAPER = "multilateration"
@@ -69,7 +70,7 @@ def between_settings(comparison: Comparison, split: str, evidence: Evidence) -> 
     ]
     found = dict(zip(pairs, evidence.differences(pairs), strict=True))
     sizes = {i: setting.size for i, setting in enumerate(comparison.settings)}
-    rows: dict[tuple[str, str], dict[int, Cell]] = {}
+    rows: dict[tuple[str, str], dict[int | None, Cell]] = {}
     for ((j, decoder), (i, _)), difference in found.items():
         title = f"{comparison.settings[j].label} minus {comparison.settings[i].label}"
         rows.setdefault((title, decoder), {})[sizes[j]] = _marked(difference)
@@ -79,7 +80,7 @@ def between_settings(comparison: Comparison, split: str, evidence: Evidence) -> 
     table = Table(
         name=f"settings_{split}",
         title=f"Differences in NME on the same faces, {comparison.faces(split, comparison.main(split))}",
-        columns=["settings", "decoder", *map(str, shown)],
+        columns=["settings", "decoder", *map(size_head, shown)],
         rows=[
             [Cell(title), Cell(d), *(cells.get(size, Cell()) for size in shown)] for (title, d), cells in rows.items()
         ],
@@ -95,7 +96,7 @@ def _marked(found: Difference | None) -> Cell:
 
 def _rivals(settings: Sequence[Setting]) -> Iterator[tuple[int, int]]:
     """The number of each setting's reference, the first of the same heatmap size, and its own."""
-    first: dict[int, int] = {}
+    first: dict[int | None, int] = {}
     for j, setting in enumerate(settings):
         i = first.setdefault(setting.size, j)
         if i != j:

@@ -16,8 +16,15 @@ Row = Mapping[str, Any]
 """A row of `results.json`: one decoder on one subset of one split."""
 
 WORDS = ("data", "split", "subset", "method", "encoding", "decoder", "norm")
-NUMBERS = ("heatmap_size", "nme", "fr", "auc", "threshold", "faces")
-FIELDS = (*WORDS, *NUMBERS, "flip_test", "seed")
+NUMBERS = ("nme", "fr", "auc", "threshold", "faces")
+FIELDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(WORDS, (str,)),
+    **dict.fromkeys(NUMBERS, (int, float)),
+    "heatmap_size": (int, type(None)),  # null: a network without maps
+    "flip_test": (bool,),
+    "seed": (int, type(None)),
+}
+"""The fields of a row, and what they may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +69,24 @@ def own_decoder(rows: list[dict[str, Any]], facts: Mapping[str, Any]) -> str:
     return monitored if any(row["decoder"] == monitored for row in rows) else str(best["decoder"])
 
 
+def size_head(size: int | None) -> str:
+    """A heatmap size as the head of a column.
+
+    >>> size_head(8), size_head(None)
+    ('8', 'no map')
+    """
+    return "no map" if size is None else str(size)
+
+
+def of_size(size: int | None) -> str:
+    """A heatmap size in words.
+
+    >>> of_size(8), of_size(None)
+    ('heatmap size 8', 'no map')
+    """
+    return "no map" if size is None else f"heatmap size {size}"
+
+
 def read_run(folder: Path) -> Run:
     """Reads what a finished run left in its folder.
 
@@ -94,9 +119,8 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
             version = _read_facts(folder).get("version", "unknown")
             cause = f"is from another version of keyposs ({version}): row {i} lacks {', '.join(lacking)}"
             raise KeyposError(path, cause, _again(folder))
-        for field in FIELDS:
-            known = str if field in WORDS else (int, float) if field in NUMBERS else (bool, int, type(None))
-            if not isinstance(row[field], known):
+        for field, known in FIELDS.items():
+            if not isinstance(row[field], known) or (isinstance(row[field], bool) and bool not in known):
                 raise KeyposError(path, f"row {i} has {row[field]!r} for {field}", _again(folder))
     return rows
 

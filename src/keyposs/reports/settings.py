@@ -1,5 +1,6 @@
 """The sections on the runs themselves: their facts, their configs, and in what these differ."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -43,7 +44,7 @@ def facts(run: Run) -> dict[str, Cell]:
     return {
         "run": Cell(run.name),
         "data": Cell(row["data"]),
-        "heatmap size": Cell(row["heatmap_size"], ".0f"),
+        "heatmap size": Cell(math.nan if row["heatmap_size"] is None else row["heatmap_size"], ".0f"),
         "method": Cell(row["method"]),
         "encoding": Cell(row["encoding"]),
         "flip test": Cell("yes" if row["flip_test"] else "no"),
