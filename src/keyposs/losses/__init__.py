@@ -6,6 +6,8 @@ give values (b, k, ...), and take and ignore what they do not need.
 """
 
 from keyposs.losses.average import Loss, check_loss, visible_mean
+from keyposs.losses.coordinates import laplace, smooth_l1, wing
 from keyposs.losses.maps import awing, huber, mse
+from keyposs.losses.rle import RLE
 
-__all__ = ["Loss", "awing", "check_loss", "huber", "mse", "visible_mean"]
+__all__ = ["RLE", "Loss", "awing", "check_loss", "huber", "laplace", "mse", "smooth_l1", "visible_mean", "wing"]
