@@ -10,7 +10,7 @@ from keyposs.codecs import DistanceMap
 from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
-from keyposs.losses import awing, huber
+from keyposs.losses import Loss, awing, dsnt, huber, star
 from keyposs.types import Truth
 
 SIZES = [64, 32, 16, 8, 4]
@@ -111,3 +111,27 @@ def test_a_flip_test_of_true_maps_has_no_bias(size: int) -> None:
     assert torch.allclose(averaged, target, atol=1e-6)
     points, _ = maps.decode(averaged)["multilateration"]
     assert (points - keypoints).abs().max() < 0.02  # pixels of 256
+
+
+@pytest.mark.parametrize("size", [64, 16, 4])
+def test_logarithms_of_maps_are_read_as_maps(size: int) -> None:
+    """Up to an additive constant of the output, which a softmax does not see."""
+    logarithmic = codec(size, log=True)
+    keypoints = 60 + 130 * torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(size))
+    output = logarithmic.encode(keypoints) + torch.randn(4, 3, 1, 1)
+    points, scores = logarithmic.decode(output)["multilateration"]
+    assert (points - keypoints).abs().max() < 0.02
+    if size > 4:  # of a map that holds all of the Gaussian, amplitudes are true as well
+        torch.testing.assert_close(logarithmic.maps(output), codec(size).encode(keypoints), atol=5e-2, rtol=0)
+        assert (scores > 0.9).all()
+
+
+@pytest.mark.parametrize("loss", [star, dsnt])
+def test_losses_of_a_maps_mean_vanish_at_the_truth(loss: Loss) -> None:
+    logarithmic = codec(32, log=True, loss=loss)
+    keypoints = torch.full((1, 2, 2), 130.0)
+    truth = Truth(keypoints, torch.ones(1, 2, dtype=torch.bool), torch.ones(1))
+    right = logarithmic.loss(logarithmic.encode(keypoints), truth)
+    wrong = logarithmic.loss(logarithmic.encode(keypoints + 20), truth)
+    assert 0 <= right < 0.1 < wrong
+    assert wrong.dtype == torch.float32

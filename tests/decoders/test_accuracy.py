@@ -134,7 +134,16 @@ def test_soft_argmax_is_within_a_tenth_of_a_cell_inside(distance_maps):
     torch.testing.assert_close(keyposs.decoders.soft_argmax(0.4 * maps)[0], keyposs.decoders.soft_argmax(maps)[0])
 
 
-EQUIVARIANT = ("one_hot", "quarter", "dark", "soft_argmax", "pseudorange", "gauss_newton", "two_hot")
+def test_centroid_is_exact_on_a_whole_gaussian_and_pulled_inwards_by_a_border(distance_maps):
+    points = 15 + 2 * torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert error(keyposs.decoders.centroid, distance_maps(points, 32, 32), points).max() < 1e-6
+    cut, _ = keyposs.decoders.centroid(distance_maps(torch.tensor([[0.0, 16.0]]), 32, 32))
+    # of a Gaussian from -1/2 on: sigma phi(a) / (1 - Phi(a)), a = -1/4
+    assert cut[0, 0] == pytest.approx(2 * 0.38667 / 0.59871, abs=0.02)  # an integral; the map is a sum
+    assert cut[0, 1] == pytest.approx(16, abs=1e-6)
+
+
+EQUIVARIANT = ("centroid", "one_hot", "quarter", "dark", "soft_argmax", "pseudorange", "gauss_newton", "two_hot")
 
 
 def smooth(seed, h=9, w=12):

@@ -172,7 +172,7 @@ def test_gradients_are_finite_on_awkward_maps(decoder):
     assert maps.grad.isfinite().all()
 
 
-DIFFERENTIABLE = ("multilateration", "pseudorange", "dark", "soft_argmax", "gauss_newton")
+DIFFERENTIABLE = ("centroid", "multilateration", "pseudorange", "dark", "soft_argmax", "gauss_newton")
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)

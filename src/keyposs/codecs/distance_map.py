@@ -30,6 +30,7 @@ class DistanceMap(Codec):
         unbiased: centre the Gaussian on the real-valued position and draw the whole map; else round the centre to
             the nearest cell (halves up) and cut it off at 3 sigma, which loses the sub-cell position for good.
         loss: of maps, see `keyposs.losses`.
+        log: the network gives the logarithms of maps, which add up to `2 pi sigma^2` like a Gaussian's; so a softmax.
 
     Raises:
         KeyposError: if sigma is not positive, no decoder is given, one cannot read a map of this size, or the loss is
@@ -53,11 +54,13 @@ class DistanceMap(Codec):
         sigma: float = 2.0,
         unbiased: bool = True,
         loss: Loss = mse,
+        log: bool = False,
     ) -> None:
         super().__init__()
         if not 0 < sigma < float("inf"):
             raise KeyposError(f"codec.sigma={sigma}", "is not a positive number of cells", "use 2, as the paper does")
-        self.grid, self.sigma, self.unbiased, self.map_loss = grid, sigma, unbiased, loss
+        self.grid, self.sigma, self.unbiased = grid, sigma, unbiased
+        self.map_loss, self.log = loss, log
         self.decoders = dict(decoders)
         self.encoding = "unbiased" if unbiased else "biased"
         self._check_decoders()
@@ -69,6 +72,19 @@ class DistanceMap(Codec):
         return tuple(self.decoders)
 
     def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k h w"]:
+        """The maps, or their logarithms."""
+        maps = self.draw(keypoints)
+        return maps.clamp(min=torch.finfo(maps.dtype).tiny).log() if self.log else maps
+
+    def maps(self, output: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
+        """The maps of an output, each in one piece, or every decoder would copy it."""
+        output = output.contiguous()
+        if not self.log:
+            return output
+        precise = torch.promote_types(output.dtype, torch.float32)
+        return 2 * torch.pi * self.sigma**2 * output.flatten(-2).softmax(-1, dtype=precise).view_as(output)
+
+    def draw(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k h w"]:
         """Draws the maps, as the outer product of a Gaussian along y and one along x."""
         centre = self.grid.to_cells(keypoints)
         cells = torch.arange(self.grid.heatmap_size, dtype=keypoints.dtype, device=keypoints.device)
@@ -83,7 +99,7 @@ class DistanceMap(Codec):
     def loss(self, output: Float[Tensor, "b k h w"], truth: Truth) -> Float[Tensor, ""]:
         """Mean of the loss over the maps of visible keypoints, in float32."""
         keypoints = truth.keypoints.float()
-        values = self.map_loss(output.float(), self.encode(keypoints), self.grid.to_cells(keypoints))
+        values = self.map_loss(self.maps(output.float()), self.draw(keypoints), self.grid.to_cells(keypoints))
         return visible_mean(values, truth.visible)
 
     def average(
@@ -98,10 +114,9 @@ class DistanceMap(Codec):
 
     def decode(self, output: Float[Tensor, "b k h w"]) -> dict[str, tuple[Tensor, Tensor]]:
         """Reads the maps with every decoder; see `Codec.decode`."""
-        output = output.contiguous()  # once, or each decoder would copy a channels_last map
-        readings = {}
+        maps, readings = self.maps(output), {}
         for name, decoder in self.decoders.items():
-            cells, scores = decoder(output)
+            cells, scores = decoder(maps)
             readings[name] = self.grid.to_pixels(cells), scores
         return readings
 
@@ -110,7 +125,7 @@ class DistanceMap(Codec):
 
     def _check_loss(self) -> None:
         corner = torch.zeros(1, 1, 2)
-        check_loss(self.map_loss, torch.zeros_like(self.encode(corner)), self.encode(corner), corner, fitting=FITTING)
+        check_loss(self.map_loss, torch.zeros_like(self.draw(corner)), self.draw(corner), corner, fitting=FITTING)
 
     def _check_decoders(self) -> None:
         if not self.decoders:

@@ -11,6 +11,7 @@ bfloat16 are computed in float32, and so are the points; float64 stays float64.
 (torch.Size([2, 5, 2]), torch.Size([2, 5]))
 """
 
+from keyposs.decoders.centroid import centroid
 from keyposs.decoders.dark import dark
 from keyposs.decoders.gauss_newton import gauss_newton
 from keyposs.decoders.multilateration import multilateration
@@ -22,6 +23,7 @@ from keyposs.decoders.two_hot import two_hot
 from keyposs.decoders.uncertainty import uncertainty as uncertainty  # of a solve; not itself a decoder
 
 __all__ = [
+    "centroid",
     "dark",
     "gauss_newton",
     "multilateration",

@@ -7,7 +7,22 @@ give values (b, k, ...), and take and ignore what they do not need.
 
 from keyposs.losses.average import Loss, check_loss, visible_mean
 from keyposs.losses.coordinates import laplace, smooth_l1, wing
+from keyposs.losses.dsnt import dsnt
 from keyposs.losses.maps import awing, huber, mse
 from keyposs.losses.rle import RLE
+from keyposs.losses.star import star
 
-__all__ = ["RLE", "Loss", "awing", "check_loss", "huber", "laplace", "mse", "smooth_l1", "visible_mean", "wing"]
+__all__ = [
+    "Loss",
+    "RLE",
+    "awing",
+    "check_loss",
+    "dsnt",
+    "huber",
+    "laplace",
+    "mse",
+    "smooth_l1",
+    "star",
+    "visible_mean",
+    "wing",
+]

@@ -1,0 +1,43 @@
+"""A map as a distribution over its cells: its mean and its spread, where the map's sides run from -1 to 1."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+TINY = 1e-12
+"""What a map without mass is divided by."""
+
+
+def probabilities(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w"]:
+    """The positive part of each map with a sum of 1, in float32 at least; all zeros where no cell is positive."""
+    mass = maps.to(torch.promote_types(maps.dtype, torch.float32)).clamp(min=0)
+    return mass / mass.sum((-2, -1), keepdim=True).clamp(min=TINY)
+
+
+def normalised(points: Float[Tensor, "*batch 2"], maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
+    """Points in cells as fractions of the map, whose outer borders are -1 and 1 (DSNT, eq. 3)."""
+    sides = torch.tensor([maps.shape[-1], maps.shape[-2]], dtype=points.dtype, device=points.device)
+    return (2 * points + 1) / sides - 1
+
+
+def mean(p: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
+    """The mean place, normalised (DSNT, eq. 4)."""
+    x, y = _axes(p)
+    return torch.stack(((p.sum(-2) * x).sum(-1), (p.sum(-1) * y).sum(-1)), -1)
+
+
+def covariance(p: Float[Tensor, "*batch h w"], about: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2 2"]:
+    """The unbiased covariance of normalised places, `sum p d d^T / (1 - sum p^2)`; 0 for a map of one cell."""
+    x, y = (axis - about[..., i, None] for i, axis in enumerate(_axes(p)))
+    xx, yy = (p.sum(-2) * x.square()).sum(-1), (p.sum(-1) * y.square()).sum(-1)
+    xy = ((p * x[..., None, :]).sum(-1) * y).sum(-1)
+    freedom = (1 - p.square().sum((-2, -1))).clamp(min=1e-4)
+    return torch.stack((xx, xy, xy, yy), -1).unflatten(-1, (2, 2)) / freedom[..., None, None]
+
+
+def _axes(maps: Float[Tensor, "*batch h w"]) -> tuple[Tensor, Tensor]:
+    """Normalised places of columns and rows."""
+    return tuple(  # type: ignore[return-value]
+        (2 * torch.arange(n, dtype=maps.dtype, device=maps.device) + 1) / n - 1
+        for n in (maps.shape[-1], maps.shape[-2])
+    )
