@@ -13,8 +13,8 @@ from keyposs.losses.rle import RLE
 from keyposs.losses.star import star
 
 __all__ = [
-    "Loss",
     "RLE",
+    "Loss",
     "awing",
     "check_loss",
     "dsnt",
