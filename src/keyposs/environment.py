@@ -7,7 +7,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -77,15 +79,41 @@ def _commit() -> str | None:
 
 @torch.inference_mode()
 def latency(model: torch.nn.Module, image_size: int, repeats: int = 10) -> float:
-    """Median milliseconds of one face through the network, on the device where it is."""
+    """Median milliseconds of one face through the network, whatever it gives, on the device where it is."""
     device = next(model.parameters()).device
     image = torch.zeros(1, 3, image_size, image_size, device=device)
     training = model.training
     model.eval()
-    times = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        model(image).sum().item()  # waits for the device
-        times.append(1000 * (time.perf_counter() - start))
+    median = milliseconds(partial(model, image), device, repeats=repeats)
     model.train(training)
-    return round(statistics.median(times[2:]), 2)
+    return round(median, 2)
+
+
+def milliseconds(run: Callable[[], object], device: torch.device, *, repeats: int, seconds: float = 0.0) -> float:
+    """Median milliseconds of a call, after three that do not count.
+
+    Args:
+        run: what is timed, until the device has done all of it.
+        device: that it keeps busy.
+        repeats: how often it is timed at least.
+        seconds: how long it is timed at least.
+    """
+    for _ in range(3):
+        run()
+    _wait_for(device)
+    times: list[float] = []
+    first = time.perf_counter()
+    while len(times) < repeats or time.perf_counter() - first < seconds:
+        start = time.perf_counter()
+        run()
+        _wait_for(device)
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def _wait_for(device: torch.device) -> None:
+    """A GPU works on while Python goes on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
