@@ -14,8 +14,6 @@ from keyposs.codecs.cascade import CascadeOutput
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
 
-EXITS = ("none", "mask", "compact")
-
 Real = float | int
 """A yaml may say 1 for 1.0."""
 
@@ -85,24 +83,28 @@ class CascadeHead(nn.Module):
         self.levels, self.every, self.patch, self.hidden = tuple(levels), every, patch, hidden
         self.exit, self.threshold = exit, threshold
         self.grids = [Grid(image_size, image_size // 2**level) for level in levels]
+        self.sides = tuple(patch * 2**level for level in levels)  # of the patches, in pixels of the crop
         self.patches = -(-keypoints // every)
         self.stages = nn.ModuleList(Stage(self.patches, keypoints, patch, width, hidden) for _ in levels)
         self.register_buffer("mean_face", torch.full((keypoints, 2), (image_size - 1) / 2))
 
     def forward(self, maps: Sequence[Float[Tensor, "b 3 _ _"]]) -> CascadeOutput:
         """The points after each stage; a face that is done repeats its points and its estimate."""
-        early = self.exit != "none" and not self.training
-        run = run_some if early and self.exit == "compact" else run_all
+        exit = "none" if self.training else self.exit
         state, trail, ran = self._start(maps[0]), [], []
         going = torch.ones(len(maps[0]), dtype=torch.bool, device=maps[0].device)
         for i, level in enumerate(self.levels):
-            state = run(partial(self._stage, i), maps[level], state, going)
+            state = RUNS[exit](partial(self._stage, i), maps[level], state, going)
             trail.append(state)
             ran.append(going)
-            if early:
+            if exit != "none":
                 going = going & ~(state.error < self.threshold)
         points, errors, attention = (torch.stack(part) for part in list(zip(*trail, strict=True))[:3])
         return CascadeOutput(points, errors, torch.stack(ran).sum(0), attention)
+
+    def centres(self, points: Float[Tensor, "t b k 2"]) -> Float[Tensor, "t b m 2"]:
+        """Where each stage's patches were cut, in crop pixels, from an output's points."""
+        return torch.cat((self.mean_face.expand_as(points[:1]), points[:-1]))[:, :, :: self.every]
 
     def _start(self, image: Float[Tensor, "b 3 H W"]) -> State:
         faces = len(image)
@@ -144,10 +146,13 @@ class Stage(nn.Module):
         self.attend = nn.Linear(features, features)
         self.remember = nn.Linear(patches * features + hidden, hidden)
         self.tell = nn.Linear(hidden, 2 * keypoints + 1)
+        for conv in (self.first, self.second):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        nn.init.xavier_normal_(self.remember.weight)  # torch's own start leaves the state all but blind to the patches
         nn.init.zeros_(self.tell.weight)
-        nn.init.zeros_(self.tell.bias)
-        with torch.no_grad():
-            self.tell.bias[-1] = -2.0  # an error of 0.13
+        for layer in (self.first, self.second, self.remember, self.tell):
+            nn.init.zeros_(layer.bias)
+        nn.init.constant_(self.tell.bias[-1:], -2.0)  # an error of 0.13
 
     def forward(
         self, seen: Float[Tensor, "b m 3 p p"], hidden: Float[Tensor, "b h"]
@@ -183,11 +188,13 @@ def cut(image: Float[Tensor, "b c h w"], centres: Float[Tensor, "b m 2"], side: 
         side: of the patches, in pixels.
     """
     offset = torch.arange(side, dtype=centres.dtype, device=centres.device) - (side - 1) / 2
-    x, y = (centres[..., axis, None] + offset for axis in (0, 1))
+    x, y = (
+        (2 * (centres[..., axis, None] + offset) + 1) / size - 1
+        for axis, size in enumerate((image.shape[3], image.shape[2]))
+    )
     shape = (*centres.shape[:2], side, side)
     at = torch.stack((x[:, :, None, :].expand(shape), y[:, :, :, None].expand(shape)), dim=-1)
-    extent = torch.tensor([image.shape[-1], image.shape[-2]], dtype=at.dtype, device=at.device)
-    at = ((2 * at + 1) / extent - 1).flatten(1, 2).to(image.dtype)
+    at = at.flatten(1, 2).to(image.dtype)
     found = functional.grid_sample(image, at, mode="bilinear", padding_mode="zeros", align_corners=False)
     return found.unflatten(2, shape[1:3]).transpose(1, 2)
 
@@ -196,6 +203,11 @@ Step = Callable[[Tensor, State], State]
 
 
 def run_all(step: Step, image: Float[Tensor, "b 3 h w"], before: State, going: Bool[Tensor, " b"]) -> State:
+    """A stage over all faces, done or not."""
+    return step(image, before)
+
+
+def run_masked(step: Step, image: Float[Tensor, "b 3 h w"], before: State, going: Bool[Tensor, " b"]) -> State:
     """A stage over all faces, whose result counts for those that go on."""
     after = step(image, before)
     return State(
@@ -203,7 +215,7 @@ def run_all(step: Step, image: Float[Tensor, "b 3 h w"], before: State, going: B
     )
 
 
-def run_some(step: Step, image: Float[Tensor, "b 3 h w"], before: State, going: Bool[Tensor, " b"]) -> State:
+def run_compact(step: Step, image: Float[Tensor, "b 3 h w"], before: State, going: Bool[Tensor, " b"]) -> State:
     """A stage over the faces that go on, and no others; finding them waits for the device once."""
     rows = going.nonzero()[:, 0]
     if not len(rows):
@@ -212,6 +224,9 @@ def run_some(step: Step, image: Float[Tensor, "b 3 h w"], before: State, going: 
         return step(image, before)
     after = step(image[rows], State(*(old[rows] for old in before)))
     return State(*(old.index_copy(0, rows, new) for new, old in zip(after, before, strict=True)))
+
+
+RUNS = {"none": run_all, "mask": run_masked, "compact": run_compact}
 
 
 def _check_levels(levels: Sequence[int], pyramid: int) -> None:
@@ -238,8 +253,8 @@ def _check_sizes(coarsest: int, *, every: int, patch: int, width: int, hidden: i
 
 
 def _check_exit(exit: str, threshold: Real | None) -> None:
-    if exit not in EXITS:
-        raise KeyposError(f"head.exit={exit}", "is unknown", f"choose one of {', '.join(EXITS)}")
+    if exit not in RUNS:
+        raise KeyposError(f"head.exit={exit}", "is unknown", f"choose one of {', '.join(RUNS)}")
     if exit != "none" and threshold is None:
         cause = "needs head.threshold, the estimated error below which a face is done"
         raise KeyposError(f"head.exit={exit}", cause, "find one with python -m keyposs.early_exit")
