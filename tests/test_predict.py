@@ -260,8 +260,8 @@ def test_what_does_not_fit_the_checkpoint_or_the_machine_is_an_error(
     def config(*overrides: str) -> DictConfig:
         return composed("checkpoint=a", "source=b", *overrides, name="predict")
 
-    with pytest.raises(KeyposError, match=r"monitor=dark: is none of the readings multilateration"):
-        build(adopt(config("monitor=dark"), checkpoint), checkpoint)
+    with pytest.raises(KeyposError, match=r"monitor=dim: is none of the readings one_hot, two_hot"):
+        build(adopt(config("monitor=dim"), checkpoint), checkpoint)
     with pytest.raises(KeyposError, match="was trained at heatmap_size=8, not 16"):
         adopt(config("heatmap_size=16"), checkpoint)
     with pytest.raises(KeyposError, match=r"device=abacus: cannot be used here .*Remedy: use device=auto or cpu"):

@@ -94,7 +94,8 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
-    Where the config leaves monitor, boxes, padding of the crops, flip test or seed open, they are the checkpoint's too.
+    Where the config leaves decoders, monitor, boxes, padding of the crops, flip test or seed open, they are the
+    checkpoint's too.
 
     Raises:
         KeyposError: if the config asks for another heatmap size or image size, or sets up boxes but chooses none.
@@ -108,15 +109,15 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
                 f"leave {key} out, or train at {wanted}",
             )
     adopted = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS})
-    if "decoders" in adopted.codec:
+    if "pretrained" in adopted.backbone:
+        adopted.backbone.pretrained = False
+    if config.get("decoder"):
         adopted.codec.decoders = "${decoder}"
-    adopted.backbone.pretrained = False
-    dropped = MODEL_KEYS if "decoders" in adopted.codec else (*MODEL_KEYS, "decoder")
-    merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in dropped}, adopted)
+    merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
     assert isinstance(merged, DictConfig)
     if merged.get("monitor") is None:
-        trained = checkpoint.config.get("monitor")
-        merged.monitor = trained if trained in merged.get("decoder", [trained]) else next(iter(merged.decoder), None)
+        trained, read = checkpoint.config.get("monitor"), merged.codec.get("decoders")
+        merged.monitor = trained if read is None or trained in read else next(iter(read))
     for key in ("padding", "seed"):
         if merged.get(key) is None:
             merged[key] = checkpoint.config["datamodule"][key]

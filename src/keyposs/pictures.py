@@ -150,10 +150,15 @@ def overlay_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def draw(
-    picture: Picture, points: Float[np.ndarray, "n k 2"], scores: Float[np.ndarray, "n k"], markup: Markup
+    picture: Picture,
+    points: Float[np.ndarray, "n k 2"],
+    scores: Float[np.ndarray, "n k"],
+    markup: Markup,
+    covariances: Float[np.ndarray, "n k 2 2"] | None = None,
 ) -> Photo:
     """The overlay: all faces of a picture on it."""
-    canvas = picture.canvas
-    for face, certainty in zip((points + 0.5) * picture.zoom - 0.5, scores, strict=True):
-        canvas = viz.overlay(canvas, None, face, markup, scores=certainty, scale=1)
+    canvas, zoom = picture.canvas, picture.zoom
+    for i, face in enumerate((points + 0.5) * zoom - 0.5):
+        spread = None if covariances is None else covariances[i] * np.outer(zoom, zoom)
+        canvas = viz.overlay(canvas, None, face, markup, scores=scores[i], covariances=spread, scale=1)
     return canvas

@@ -40,6 +40,7 @@ class Prediction(NamedTuple):
     boxes: Float[np.ndarray, "n 4"]
     points: Float[np.ndarray, "n k 2"]  # pixels of the upright picture
     scores: Float[np.ndarray, "n k"]
+    covariances: Float[np.ndarray, "n k 2 2"] | None  # pixels of the picture squared; where the codec tells them
 
 
 @torch.inference_mode()
@@ -48,12 +49,16 @@ def predict_faces(
     crops: UInt8[np.ndarray, "n s s 3"],
     crop_to_image: Float[np.ndarray, "n 2 3"],
     decoder: str,
-) -> tuple[Float[np.ndarray, "n k 2"], Float[np.ndarray, "n k"]]:
-    """Points in pixels of the pictures, and scores, of face crops: one forward pass, one decoder."""
+) -> tuple[Float[np.ndarray, "n k 2"], Float[np.ndarray, "n k"], Float[np.ndarray, "n k 2 2"] | None]:
+    """Points in pixels of the pictures, scores and covariances of face crops: one forward pass, one decoder."""
     images = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).to(module.device)
-    points, scores = module.codec.decode(module(images))[decoder]
+    output = module(images)
+    points, scores = module.codec.decode(output)[decoder]
     points = to_image(torch.from_numpy(crop_to_image), points.cpu().double())
-    return points.numpy(), scores.cpu().double().numpy()
+    covariances, turn = module.codec.covariance(output), crop_to_image[:, None, :, :2]
+    if covariances is not None:
+        covariances = turn @ covariances.cpu().double().numpy() @ turn.swapaxes(-1, -2)
+    return points.numpy(), scores.cpu().double().numpy(), covariances
 
 
 def predict_pictures(
@@ -66,9 +71,11 @@ def predict_pictures(
         cuts = [slice(i, i + batch_size) for i in range(0, len(crops), batch_size)]
         read = [predict_faces(module, crops[cut], matrices[cut], decoder) for cut in cuts]
         ends = np.cumsum([len(picture.boxes) for picture in group])[:-1]
-        points, scores = (np.split(np.concatenate(part), ends) for part in zip(*read, strict=True))
-        for picture, *found in zip(group, points, scores, strict=True):
-            yield picture, Prediction(picture.name, picture.boxes, *found)
+        parts = (None if part[0] is None else np.split(np.concatenate(part), ends) for part in zip(*read, strict=True))
+        points, scores, covariances = parts
+        for i, picture in enumerate(group):
+            spread = None if covariances is None else covariances[i]
+            yield picture, Prediction(picture.name, picture.boxes, points[i], scores[i], spread)
 
 
 def _groups(pictures: Iterable[Picture], faces: int) -> Iterator[list[Picture]]:
@@ -124,6 +131,9 @@ def build(config: DictConfig, checkpoint: Checkpoint) -> tuple[LandmarkModule, s
     Raises:
         KeyposError: if `from_config`, `restore` or `choose_device` object.
     """
+    readings = config.codec.get("decoders")
+    if readings is not None and config.monitor in readings:
+        config.codec.decoders = {config.monitor: readings[config.monitor]}  # the others would be read for nothing
     module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
     return module.to(choose_device(config.device)).eval(), config.monitor or module.codec.names[0]
 
@@ -151,7 +161,8 @@ def predict(config: DictConfig, checkpoint: Checkpoint) -> list[Prediction]:
     overlays = overlay_names([picture_name(file, folder) for file in files])
     predictions = []
     for picture, found in predict_pictures(module, pictures, decoder, config.batch_size):
-        viz.save(run / "overlays" / overlays[picture.name], draw(picture, found.points, found.scores, module.markup))
+        drawn = draw(picture, found.points, found.scores, module.markup, found.covariances)
+        viz.save(run / "overlays" / overlays[picture.name], drawn)
         predictions.append(found)
     if not predictions:
         raise _none_read(source, list(failed.values()))
@@ -192,9 +203,7 @@ def write(
 ) -> None:
     """Writes `predictions.json` and `predictions.csv`, a row per face, each atomically."""
     faces = [
-        {"file": name, "face": i, "box": box.tolist(), "points": xy.tolist(), "scores": score.tolist()}
-        for name, boxes, points, scores in predictions
-        for i, (box, xy, score) in enumerate(zip(boxes.round(3), points.round(3), scores.round(4), strict=True))
+        {"file": found.name, "face": i, **face} for found in predictions for i, face in enumerate(_described(found))
     ]
     reasons = [{"file": name, "error": readable(str(error))} for name, error in failed.items()]
     write_json(run / "predictions.json", {**facts, "failed": reasons, "faces": faces})
@@ -206,6 +215,14 @@ def write(
         for face in faces:
             values = (v for (x, y), s in zip(face["points"], face["scores"], strict=True) for v in (x, y, s))
             writer.writerow([face["file"], face["face"], *face["box"], *values])
+
+
+def _described(found: Prediction) -> list[dict[str, Any]]:
+    """Each face of a picture, as `predictions.json` has it."""
+    columns = {"box": found.boxes.round(3), "points": found.points.round(3), "scores": found.scores.round(4)}
+    if found.covariances is not None:
+        columns["covariances"] = found.covariances.round(4)
+    return [{name: values[i].tolist() for name, values in columns.items()} for i in range(len(found.boxes))]
 
 
 def _sum_up(predictions: Sequence[Prediction], failed: Mapping[str, KeyposError], rest: str) -> None:

@@ -9,30 +9,26 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Rectangle
 
-from keyposs.decoders._anchors import best_window, find_peak, squared_ranges
 from keyposs.files import atomic
-from keyposs.grid import Grid
 from keyposs.markup import Markup
 from keyposs.plots import draw
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 """RGB, of any size."""
 
-TRUTH, POINT, ERROR, ANCHOR, RANGE = (
+TRUTH, POINT, ERROR, ANCHOR, RANGE, SPREAD = (
     (40, 220, 70),
     (235, 30, 40),
     (40, 110, 255),
     (20, 60, 200),
     (255, 140, 0),
+    (255, 210, 60),
 )
-"""Colours of the paper's Figures 6 and 7: ground truth, prediction, error line, anchor and range circle."""
+"""Colours of the paper's Figures 6 and 7: ground truth, prediction, error line, anchor, range circle; then ellipse."""
 
 RIM = (20, 20, 20)
 
@@ -57,6 +53,7 @@ def overlay(
     markup: Markup,
     *,
     scores: Float[np.ndarray, " k"] | None = None,
+    covariances: Float[np.ndarray, "k 2 2"] | None = None,
     scale: float | int = 2,
 ) -> Picture:
     """Draws predictions red and ground truth green, joined by blue error lines, as in the paper's Figure 7.
@@ -67,6 +64,7 @@ def overlay(
         points: predictions in pixels of the image; they may lie off the picture.
         markup: whose contours are drawn through the predictions.
         scores: in [0, 1]; a point pales as its score falls.
+        covariances: how uncertain each point is, pixels squared; drawn as ellipses of two standard deviations.
         scale: enlargement; small crops are enlarged further, up to `SMALLEST`.
 
     Returns:
@@ -84,6 +82,8 @@ def overlay(
             _line(picture, point, keypoint, ERROR, thickness=max(1, round(radius / 1.5)))
         for keypoint in keypoints:
             _dot(picture, keypoint, radius, TRUTH)
+    for point, covariance in zip(points, () if covariances is None else covariances, strict=covariances is not None):
+        _ellipse(picture, point, covariance * scale**2)
     for point, score in zip(points, np.ones(len(points)) if scores is None else scores, strict=True):
         _dot(picture, point, radius, _pale(POINT, float(score)))
     return picture
@@ -118,6 +118,16 @@ def _contours(picture: Picture, points: Float[np.ndarray, "k 2"], markup: Markup
 def _line(picture: Picture, start: np.ndarray, end: np.ndarray, colour: tuple[int, ...], thickness: int) -> None:
     if np.isfinite([start, end]).all():
         cv2.line(picture, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _BITS)
+
+
+def _ellipse(picture: Picture, centre: np.ndarray, covariance: Float[np.ndarray, "2 2"]) -> None:
+    if not (np.isfinite(centre).all() and np.isfinite(covariance).all()):
+        return
+    variances, axes = np.linalg.eigh(covariance)
+    half = np.minimum(2 * np.sqrt(np.maximum(variances, 0)), max(picture.shape)) * 2**_BITS
+    turn = float(np.degrees(np.arctan2(axes[1, 0], axes[0, 0])))
+    size = tuple(np.rint(half).astype(int).tolist())
+    cv2.ellipse(picture, _fixed(centre), size, turn, 0, 360, SPREAD, 1, cv2.LINE_AA, _BITS)
 
 
 def _dot(picture: Picture, centre: np.ndarray, radius: float, colour: tuple[int, ...]) -> None:
@@ -183,92 +193,6 @@ def _text(words: str, width: int, height: int) -> Picture:
     return draw(figure)
 
 
-def distance_map(
-    image: Picture,
-    heatmap: Float[np.ndarray, "hh ww"],
-    grid: Grid,
-    *,
-    sigma: float,
-    kernel: int,
-    keypoint: Float[np.ndarray, "2"],
-    point: Float[np.ndarray, "2"],
-    name: str = "",
-) -> Picture:
-    """How one landmark is found, as in the paper's Figure 6: distance map, anchors and range circles.
-
-    Args:
-        image: the crop.
-        heatmap: the predicted distance map.
-        grid: of crop and map.
-        sigma: of the map, in cells.
-        kernel: side of the anchor window, in cells.
-        keypoint: ground truth in pixels of the crop.
-        point: prediction in pixels of the crop.
-        name: of the landmark, for the title.
-
-    Returns:
-        Two panels: the whole crop, and the anchors enlarged with a circle of each anchor's range.
-    """
-    anchors, radii = ranges(heatmap, sigma=sigma, kernel=kernel)
-    stations = grid.to_pixels(torch.from_numpy(anchors)).numpy()
-    figure = Figure((7.2, 3.9), dpi=100, layout="constrained")
-    error = np.linalg.norm(point - keypoint)
-    off = f"{error:.1f} px = {error / grid.stride:.2f} cells off"
-    figure.suptitle(f"{name}: {off}" if name else off, parse_math=False)
-    whole, near = figure.subplots(1, 2)
-    for ax in (whole, near):
-        _lay_over(ax, image, heatmap)
-    x0, x1, y1, y0 = _view(stations, radii * grid.stride, np.stack([keypoint, point]), max(image.shape))
-    whole.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.2))
-    near.set(xlim=(x0, x1), ylim=(y1, y0))
-    for station, radius in zip(stations, radii * grid.stride, strict=True):
-        near.add_patch(Circle(tuple(station), radius, fill=False, edgecolor=_unit(RANGE), linewidth=1.8))
-    near.plot(*stations.T, "s", color=_unit(ANCHOR), markeredgecolor="white", markersize=6)
-    for ax, size in ((whole, 5), (near, 8)):
-        ax.plot(*keypoint, "o", color=_unit(TRUTH), markeredgecolor="black", markersize=size + 2)
-        ax.plot(*point, "o", color=_unit(POINT), markeredgecolor="black", markersize=size)
-    return draw(figure)
-
-
-def ranges(
-    heatmap: Float[np.ndarray, "hh ww"], *, sigma: float, kernel: int
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
-    """The anchors that multilateration takes and their ranges `sqrt(max(0, -2 sigma^2 ln p))`, in cells."""
-    maps = torch.from_numpy(heatmap)
-    peak = find_peak(maps)
-    window = best_window(maps, peak, kernel)
-    steps = torch.arange(kernel**2)
-    anchors = torch.stack((window.x + steps % kernel, window.y + steps // kernel), -1)
-    amplitude = torch.where(peak.value > 0, peak.value, 1.0)  # squared_ranges leaves it out
-    squared = squared_ranges(window.responses, sigma, kernel) - 2 * sigma**2 * amplitude.log()
-    return anchors.double().numpy(), squared.clamp_min(0).sqrt().double().numpy()
-
-
-def _lay_over(ax: Axes, image: Picture, heatmap: Float[np.ndarray, "hh ww"]) -> None:
-    """The crop in grey with the map's cells over it, the more opaque the nearer the landmark."""
-    h, w = image.shape[:2]
-    extent = (-0.5, w - 0.5, h - 0.5, -0.5)  # the map ends where the crop ends
-    values = np.clip(np.nan_to_num(heatmap), 0, 1)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    ax.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="bicubic")
-    ax.imshow(values, cmap="viridis", vmin=0, vmax=1, alpha=0.7 * np.sqrt(values), extent=extent)
-    ax.set(xticks=[], yticks=[], facecolor="0.15", xlim=extent[:2], ylim=extent[2:], autoscale_on=False)
-
-
-def _view(
-    stations: Float[np.ndarray, "n 2"],
-    radii: Float[np.ndarray, " n"],
-    points: Float[np.ndarray, "m 2"],
-    side: int,
-) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top of a square that holds circles and points, but hardly more than the crop."""
-    x, y = stations.mean(0)
-    reach = np.linalg.norm(stations - (x, y), axis=-1) + radii
-    away = np.linalg.norm(points[np.isfinite(points).all(-1)] - (x, y), axis=-1)
-    half = float(min(1.1 * max([*reach, *away]), 0.75 * side))
-    return x - half, x + half, y + half, y - half
-
-
-def _unit(colour: tuple[int, int, int]) -> tuple[float, ...]:
+def unit(colour: tuple[int, int, int]) -> tuple[float, ...]:
     """A colour as matplotlib wants it."""
     return tuple(channel / 255 for channel in colour)

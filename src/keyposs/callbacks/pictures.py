@@ -10,11 +10,11 @@ from torch import Tensor
 
 from keyposs import viz
 from keyposs.callbacks.metrics import data_of
-from keyposs.codecs import DistanceMap
+from keyposs.explain import Seen, explain
 from keyposs.files import readable
 from keyposs.loggers import show
 from keyposs.metrics import nme_per_face, to_image
-from keyposs.module import LandmarkModule, Reading
+from keyposs.module import LandmarkModule, Reading, truth
 from keyposs.types import Faces
 
 
@@ -41,8 +41,7 @@ class Pictures(pl.Callback):
     ) -> None:
         if index == 0 and trainer.is_global_zero and self.faces > 0:
             self._draw(trainer, module, outputs, batch, "test")
-            if isinstance(module.codec, DistanceMap):
-                self._draw_maps(trainer, module, outputs, batch)
+            self._explain(trainer, module, outputs, batch)
 
     def _draw(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces, split: str) -> None:
         points, _ = reading.decoded[self.decoder]
@@ -53,34 +52,26 @@ class Pictures(pl.Callback):
             batch.norm,
         )
         keypoints = batch.keypoints.masked_fill(~batch.visible[..., None], torch.nan)  # which are not drawn
-        markup = data_of(trainer).dataset.markup
+        markup, covariances = data_of(trainer).dataset.markup, module.codec.covariance(reading.output)
         images = [
-            viz.overlay(picture(batch.image[i]), array(keypoints[i]), array(points[i]), markup)
+            viz.overlay(
+                picture(batch.image[i]),
+                array(keypoints[i]),
+                array(points[i]),
+                markup,
+                covariances=None if covariances is None else array(covariances[i]),
+            )
             for i in range(min(self.faces, len(errors)))
         ]
         named = zip(batch.name, errors[: self.faces].tolist(), strict=False)
         captions = [f"{readable(name)}  {100 * error:.2f} %" for name, error in named]
         self._save(trainer, f"overlays_{split}", viz.sheet(images, columns=4, captions=captions))
 
-    def _draw_maps(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces) -> None:
-        codec, (points, _) = module.codec, reading.decoded[self.decoder]
-        assert isinstance(codec, DistanceMap)
-        kernel = getattr(codec.decoders.get("multilateration"), "keywords", {}).get("kernel", 2)
-        chosen = np.linspace(0, points.shape[1] - 1, 6).astype(int).tolist()
-        images = [
-            viz.distance_map(
-                picture(batch.image[0]),
-                array(reading.output[0, k]),
-                codec.grid,
-                sigma=codec.sigma,
-                kernel=kernel,
-                keypoint=array(batch.keypoints[0, k]),
-                point=array(points[0, k]),
-                name=module.markup.names[k],
-            )
-            for k in chosen
-        ]
-        self._save(trainer, "distance_maps_test", viz.sheet(images, columns=3))
+    def _explain(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces) -> None:
+        points, norm = reading.decoded[self.decoder][0][0], float(truth(batch).norm[0])
+        face = Seen(picture(batch.image[0]), array(batch.keypoints[0]), array(points), norm, module.markup)
+        for name, image in explain(module.codec, reading.output, face).items():
+            self._save(trainer, f"{name}_test", image)
 
     def _save(self, trainer: pl.Trainer, name: str, image: np.ndarray) -> None:
         path = self.folder / f"{name}.png"
