@@ -97,7 +97,7 @@ def test_the_peak_is_that_of_the_process_alone(monkeypatch, tmp_path):
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmPeak:\t 9000 kB\nVmHWM:\t  1234 kB\nVmRSS:\t 1000 kB\n")
     monkeypatch.setattr(speed, "STATUS", status)
-    assert speed.peak_of_process() == 1234 * 1024
+    assert speed.peak_of(CPU) == 1234 * 1024
 
 
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
@@ -105,7 +105,7 @@ def test_elsewhere_the_peak_has_the_unit_of_the_system(monkeypatch, tmp_path, pl
     monkeypatch.setattr(speed, "STATUS", tmp_path / "no such file")
     monkeypatch.setattr(speed.sys, "platform", platform)
     monkeypatch.setattr(speed.resource, "getrusage", lambda _: type("Usage", (), {"ru_maxrss": 5000}))
-    assert speed.peak_of_process() == 5000 * unit
+    assert speed.peak_of(CPU) == 5000 * unit
 
 
 def test_only_the_decoder_that_picked_the_checkpoint_is_timed(trained):

@@ -128,6 +128,14 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     return merged
 
 
+def read_once(config: DictConfig) -> DictConfig:
+    """The same network, whose maps only the decoder that `monitor` names reads, since the others would be idle work."""
+    read = config.codec.get("decoders")
+    if read is not None and config.monitor in read:
+        config.codec.decoders = {config.monitor: read[config.monitor]}
+    return config
+
+
 def _box(box: DictConfig | None, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The boxes of the config, else those of the checkpoint; None for those of an older checkpoint, which has none."""
     if box is None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from keyposs import viz
-from keyposs.checkpoint import Checkpoint, adopt, load, restore
+from keyposs.checkpoint import Checkpoint, adopt, load, read_once, restore
 from keyposs.config import command
 from keyposs.errors import KeyposError
 from keyposs.files import atomic, write_json
@@ -131,10 +131,7 @@ def build(config: DictConfig, checkpoint: Checkpoint) -> tuple[LandmarkModule, s
     Raises:
         KeyposError: if `from_config`, `restore` or `choose_device` object.
     """
-    readings = config.codec.get("decoders")
-    if readings is not None and config.monitor in readings:
-        config.codec.decoders = {config.monitor: readings[config.monitor]}  # the others would be read for nothing
-    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
+    module = restore(LandmarkModule.from_config(read_once(config), checkpoint.markup), checkpoint)
     return module.to(choose_device(config.device)).eval(), config.monitor or module.codec.names[0]
 
 

@@ -1,7 +1,7 @@
 """`python -m keyposs.speed RUN`: milliseconds, faces a second and memory, from a face's crop to its points.
 
-The network is the run's best, on images of noise; of a distance map only the decoder that `monitor` names is timed. With
-`flip_test=true` the network runs twice, as it did in the run's evaluation. Prints JSON.
+The network is the run's best, on images of noise; of the decoders of a map only the one that `monitor` names is timed.
+With `flip_test=true` the network runs twice, as it did in the run's evaluation. Prints JSON.
 """
 
 import argparse
@@ -13,14 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from keyposs.checkpoint import adopt, find, load, restore
+from keyposs.checkpoint import adopt, find, load, read_once, restore
 from keyposs.config import plain_mistakes
 from keyposs.environment import environment, milliseconds
 from keyposs.errors import KeyposError
@@ -71,9 +70,7 @@ def open_module(path: str, device: str) -> LandmarkModule:
     """A trained network, read as its checkpoint was picked."""
     checkpoint = load(find(path, "best.safetensors", "best.ckpt", "last.ckpt"))  # the first holds nothing else
     config = adopt(OmegaConf.create(checkpoint.config), checkpoint)
-    if config.monitor in (config.get("decoder") or {}):
-        config.decoder = {config.monitor: config.decoder[config.monitor]}
-    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint)
+    module = restore(LandmarkModule.from_config(read_once(config), checkpoint.markup), checkpoint)
     return module.to(choose_device(device)).eval()
 
 
@@ -108,20 +105,21 @@ def growth(run: Callable[[], object], device: torch.device) -> int:
     run()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        before, peak = torch.cuda.memory_allocated(device), partial(torch.cuda.max_memory_allocated, device)
     else:
         with suppress(OSError):  # elsewhere the peak so far stands, and hides a lower one
             FORGET.write_text("5")
-        before, peak = peak_of_process(), peak_of_process
+    before = peak_of(device)  # what is held now
     run()
-    return int(peak() - before)
+    return peak_of(device) - before
 
 
-def peak_of_process() -> int:
-    """Bytes that were resident at most.
+def peak_of(device: torch.device) -> int:
+    """Bytes that a GPU's allocator held at most, or that were resident in this process.
 
     `getrusage` alone would not do on Linux: it begins with the peak of the process that started this one.
     """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     if kilobytes:

@@ -10,7 +10,7 @@ from torch import Tensor
 from keyposs.codecs.base import Codec
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
-from keyposs.losses import Loss, check_loss, laplace, visible_mean
+from keyposs.losses import Loss, check_loss, laplace, name_of, visible_mean
 from keyposs.types import Truth
 
 FITTING = "rle, laplace, wing, smooth_l1"
@@ -48,7 +48,7 @@ class Coordinates(Codec):
         self.grid = Grid(image_size, 1)  # the crop as one cell, whose side is the unit
         self.point_loss = loss
         self._check_loss()
-        self.encoding = _name(loss)
+        self.encoding = name_of(loss)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,9 +101,4 @@ class Coordinates(Codec):
         with torch.no_grad():
             same = self.point_loss(one, one / 2, one).equal(self.point_loss(one, one / 2, one / 2))
         if same:
-            raise KeyposError(f"loss={_name(self.point_loss)}", "leaves the scale out", f"choose from {FITTING}")
-
-
-def _name(loss: Loss) -> str:
-    function = getattr(loss, "func", loss)
-    return getattr(function, "__name__", type(function).__name__.lower())
+            raise KeyposError(f"loss={name_of(self.point_loss)}", "leaves the scale out", f"choose from {FITTING}")

@@ -5,7 +5,7 @@ Losses of maps are called `loss(output, target, points)`: maps (b, k, h, w), tru
 give values (b, k, ...), and take and ignore what they do not need.
 """
 
-from keyposs.losses.average import Loss, check_loss, visible_mean
+from keyposs.losses.average import Loss, check_loss, name_of, visible_mean
 from keyposs.losses.coordinates import laplace, smooth_l1, wing
 from keyposs.losses.dsnt import dsnt
 from keyposs.losses.maps import awing, huber, mse
@@ -21,6 +21,7 @@ __all__ = [
     "huber",
     "laplace",
     "mse",
+    "name_of",
     "smooth_l1",
     "star",
     "visible_mean",

@@ -34,6 +34,12 @@ def check_loss(loss: Loss, *example: Tensor, fitting: str) -> None:
     except Exception:  # of shapes or arguments, whose kinds are as many as losses
         fits = False
     if not fits:
-        name = getattr(loss, "func", loss)
-        name = getattr(name, "__name__", type(loss).__name__.lower())
-        raise KeyposError(f"loss={name}", "is not of the kind that this codec trains with", f"choose from {fitting}")
+        raise KeyposError(
+            f"loss={name_of(loss)}", "is not of the kind that this codec trains with", f"choose from {fitting}"
+        )
+
+
+def name_of(loss: Loss) -> str:
+    """How a loss is chosen on the command line: its function's name, or its class's in small letters."""
+    function = getattr(loss, "func", loss)
+    return getattr(function, "__name__", type(function).__name__.lower())

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from keyposs.losses.moments import mean, normalised, probabilities
+from keyposs.losses.moments import TINY, mean, normalised, probabilities
 
 
 def dsnt(
@@ -27,7 +27,7 @@ def dsnt(
         divergence: weight of the Jensen-Shannon divergence from the target.
     """
     p = probabilities(output)
-    distance = torch.linalg.vector_norm(mean(p) - normalised(points, output), dim=-1)
+    distance: Tensor = torch.linalg.vector_norm(mean(p) - normalised(points, output), dim=-1)
     if not divergence:
         return distance
     q = probabilities(target)
@@ -36,10 +36,7 @@ def dsnt(
 
 
 def _jensen_shannon(p: Float[Tensor, "b k h w"], q: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k"]:
-    middle = (p + q) / 2
-    return (_kullback_leibler(p, middle) + _kullback_leibler(q, middle)) / 2
-
-
-def _kullback_leibler(p: Float[Tensor, "b k h w"], q: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k"]:
-    epsilon = 1e-12  # of the logarithms: where p is 0, so is the term
-    return (p * ((p + epsilon).log() - (q + epsilon).log())).sum((-2, -1))
+    middle = ((p + q) / 2 + TINY).log()
+    terms = p * ((p + TINY).log() - middle) + q * ((q + TINY).log() - middle)
+    total: Tensor = terms.sum((-2, -1)) / 2
+    return total

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 TINY = 1e-12
-"""What a map without mass is divided by."""
+"""What a map without mass is divided by, and what keeps logarithms finite."""
 
 
 def probabilities(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w"]:
@@ -32,7 +32,8 @@ def covariance(p: Float[Tensor, "*batch h w"], about: Float[Tensor, "*batch 2"])
     xx, yy = (p.sum(-2) * x.square()).sum(-1), (p.sum(-1) * y.square()).sum(-1)
     xy = ((p * x[..., None, :]).sum(-1) * y).sum(-1)
     freedom = (1 - p.square().sum((-2, -1))).clamp(min=1e-4)
-    return torch.stack((xx, xy, xy, yy), -1).unflatten(-1, (2, 2)) / freedom[..., None, None]
+    rows = torch.stack((xx, xy), -1), torch.stack((xy, yy), -1)
+    return torch.stack(rows, -2) / freedom[..., None, None]
 
 
 def _axes(maps: Float[Tensor, "*batch h w"]) -> tuple[Tensor, Tensor]:

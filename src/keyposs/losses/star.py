@@ -58,5 +58,4 @@ def eigen(
     root, angle = torch.hypot(along, across), torch.atan2(across, along)
     cos, sin = (angle / 2).cos(), (angle / 2).sin()
     values = torch.stack((trace - root, trace + root), -1) / 2
-    axes = torch.stack((-sin, cos, cos, sin), -1).unflatten(-1, (2, 2))
-    return values.clamp(min=LEAST), axes
+    return values.clamp(min=LEAST), torch.stack((torch.stack((-sin, cos), -1), torch.stack((cos, sin), -1)), -2)

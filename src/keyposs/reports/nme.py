@@ -1,8 +1,10 @@
 """The paper's Table 5: NME by decoder and heatmap size, and what of it is real."""
 
+from collections.abc import Mapping
+
 from keyposs.reports.comparison import Comparison
 from keyposs.reports.document import Section, slug
-from keyposs.reports.evidence import RANGES, SURE, TEST, Evidence
+from keyposs.reports.evidence import RANGES, SURE, TEST, Evidence, Key
 from keyposs.reports.run import size_head
 from keyposs.tables import DAGGER, Cell, Table, best_of
 
@@ -45,13 +47,15 @@ def _column(comparison: Comparison, split: str, size: int | None, evidence: Evid
         for decoder in comparison.decoders()
         if setting.size == size and (value := setting.value(split, subset, decoder, "nme")) is not None
     }
+    return {(comparison.settings[i].label, decoder): cell for (i, decoder), cell in ranked(nme, evidence).items()}
+
+
+def ranked(nme: Mapping[Key, float], evidence: Evidence) -> dict[Key, Cell]:
+    """NMEs of the same faces as cells: with intervals, the best marked, and what the faces do not tell from it."""
     shown = best_of([Cell(value, interval=evidence.interval(key)) for key, value in nme.items()], lowest=True)
     cells = dict(zip(nme, shown, strict=True))
     best = next((key for key, cell in cells.items() if cell.best), None)
     others = [key for key, cell in cells.items() if best and not cell.best]
     found = evidence.differences([(key, best) for key in others]) if best else []
     tied = {key for key, difference in zip(others, found, strict=True) if difference and difference.tied}
-    return {
-        (comparison.settings[i].label, decoder): cell._replace(tied=(i, decoder) in tied)
-        for (i, decoder), cell in cells.items()
-    }
+    return {key: cell._replace(tied=key in tied) for key, cell in cells.items()}
