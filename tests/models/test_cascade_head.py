@@ -70,7 +70,8 @@ def test_a_stage_by_the_formulas() -> None:
         share = 1 / (1 + np.exp(-(w["attend.weight"] @ features + w["attend.bias"])))
         weighed.append(share * features)
         shares.append(share.mean())
-    state = np.tanh(w["remember.weight"] @ np.concatenate([*weighed, before[0].numpy()]) + w["remember.bias"])
+    known = np.concatenate([*weighed, before[0].numpy()])
+    state = np.tanh(w["remember.weight"] @ known / np.sqrt(len(known)) + w["remember.bias"])
     told = w["tell.weight"] @ state + w["tell.bias"]
     assert np.allclose(increment[0].numpy().ravel(), told[:6], atol=1e-5)
     assert error.item() == pytest.approx(np.log1p(np.exp(told[6])), rel=1e-5)

@@ -125,7 +125,8 @@ class Stage(nn.Module):
     Each patch goes through two unpadded 3x3 convolutions, `W` wide, each with ReLU and 2x2 pooling. Its features are
     the second pooling and the middle of the second convolution. Fine-grained attention weighs each feature by what the
     patch itself shows, `sigmoid(W f + b) * f`, with one `W` for all patches. All patches and the state before make
-    the new state, `tanh(W [f; h])`.
+    the new state, `tanh(W [f; h] / sqrt(n))` of the `n` inputs: an optimiser such as Adam moves all weights alike, and
+    without the root would drive the state into saturation at its first steps, where later stages never learn.
 
     The increments start at 0: the first shape is the mean face.
 
@@ -148,7 +149,7 @@ class Stage(nn.Module):
         self.tell = nn.Linear(hidden, 2 * keypoints + 1)
         for conv in (self.first, self.second):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        nn.init.xavier_normal_(self.remember.weight)  # torch's own start leaves the state all but blind to the patches
+        nn.init.normal_(self.remember.weight)
         nn.init.zeros_(self.tell.weight)
         for layer in (self.first, self.second, self.remember, self.tell):
             nn.init.zeros_(layer.bias)
@@ -164,7 +165,8 @@ class Stage(nn.Module):
         features = self._features(seen.flatten(0, 1).to(self.first.weight.dtype))
         attention = torch.sigmoid(self.attend(features))
         weighed = (attention * features).unflatten(0, seen.shape[:2])
-        hidden = torch.tanh(self.remember(torch.cat((weighed.flatten(1), hidden.to(weighed.dtype)), dim=1)))
+        known = torch.cat((weighed.flatten(1), hidden.to(weighed.dtype)), dim=1)
+        hidden = torch.tanh(self.remember(known / math.sqrt(known.shape[1])))
         told = self.tell(hidden).float()
         increment = told[:, :-1].unflatten(1, (self.keypoints, 2))
         mean_attention = attention.float().mean(-1).unflatten(0, seen.shape[:2])
