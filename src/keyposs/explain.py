@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from keyposs import viz
-from keyposs.codecs import Codec, DistanceMap
+from keyposs.attention import Look, attention
+from keyposs.codecs import Cascade, CascadeOutput, Codec, DistanceMap
 from keyposs.decoders._anchors import best_window, find_peak, squared_ranges
 from keyposs.grid import Grid
 from keyposs.markup import Markup
@@ -62,6 +63,17 @@ def _(codec: DistanceMap, output: torch.Tensor, face: Seen) -> Mapping[str, viz.
         for k in chosen
     ]
     return {"distance_maps": viz.sheet(images, columns=3)}
+
+
+@explain.register
+def _(codec: Cascade, output: CascadeOutput, face: Seen) -> Mapping[str, viz.Picture]:
+    """The patches of each stage that was run, by their attention."""
+    centres, seen, points = (
+        part[:, 0].double().cpu().numpy() for part in (output.centres, output.attention, output.points)
+    )
+    estimates = output.errors[:, 0].tolist()
+    looks = [Look(centres[i], codec.sides[i], seen[i], points[i], estimates[i]) for i in range(int(output.stages[0]))]
+    return {"patch_attention": attention(face.image, looks, keypoints=face.keypoints, norm=face.norm)}
 
 
 def distance_map(

@@ -13,9 +13,8 @@ LEVELS = (2, 1, 0)
 def drawn(faces: int = 2, keypoints: int = 4, seed: int = 0) -> tuple[CascadeOutput, Truth]:
     generator = torch.Generator().manual_seed(seed)
     points, truth = (100 * torch.rand(3, faces, keypoints, 2, generator=generator) for _ in range(2))
-    output = CascadeOutput(
-        points, torch.rand(3, faces, generator=generator), torch.full((faces,), 3), torch.rand(3, faces, 2)
-    )
+    errors, stages = torch.rand(3, faces, generator=generator), torch.full((faces,), 3)
+    output = CascadeOutput(points, errors, stages, torch.rand(3, faces, 2), torch.rand(3, faces, 2, 2))
     visible = torch.rand(faces, keypoints, generator=generator) < 0.7
     return output, Truth(truth[0], visible, 20 + 50 * torch.rand(faces, generator=generator))
 
@@ -83,9 +82,7 @@ def test_what_is_not_annotated_does_not_count() -> None:
     loss.backward()
     assert loss.isfinite()
     assert torch.equal((points.grad != 0).any(-1), visible.expand(3, 2, 4))
-    alone = CascadeOutput(
-        *(part[:, :1] for part in (output.points, output.errors)), output.stages[:1], torch.rand(3, 1, 2)
-    )
+    alone = output._replace(points=output.points[:, :1], errors=output.errors[:, :1], stages=output.stages[:1])
     assert loss.item() == pytest.approx(
         codec.loss(alone, Truth(truth.keypoints[:1], visible[:1], truth.norm[:1])).item(), rel=1e-6
     )
@@ -113,13 +110,15 @@ def test_a_flip_test_of_true_points_has_no_bias() -> None:
     keypoints = 255 * torch.rand(4, 3, 2)
     mirrored = torch.stack((255 - keypoints[..., 0], keypoints[..., 1]), -1)[:, list(flip)]
     one, other = codec.encode(keypoints), codec.encode(mirrored)
-    one = one._replace(errors=one.errors + 0.1, stages=torch.tensor([1, 2, 3, 1]), attention=torch.rand(3, 4, 2))
+    patches = {"attention": torch.rand(3, 4, 2), "centres": torch.rand(3, 4, 2, 2)}
+    one = one._replace(errors=one.errors + 0.1, stages=torch.tensor([1, 2, 3, 1]), **patches)
     other = other._replace(errors=other.errors + 0.3, stages=torch.tensor([2, 1, 1, 1]))
     averaged = codec.average(one, other, flip)
     assert torch.allclose(averaged.points, one.points, atol=1e-4)
     assert torch.allclose(averaged.errors, torch.full((3, 4), 0.2))
     assert averaged.stages.tolist() == [2, 2, 3, 1]
     assert torch.equal(averaged.attention, one.attention)
+    assert torch.equal(averaged.centres, one.centres)
 
 
 def test_a_face_that_is_not_found_has_no_score() -> None:
@@ -142,6 +141,11 @@ def test_half_precision_is_read_in_float32() -> None:
     half = output._replace(points=output.points.half(), errors=output.errors.half())
     assert codec.loss(half, truth).dtype == torch.float32
     assert all(points.dtype == torch.float32 for points, _ in codec.decode(half).values())
+
+
+def test_the_sides_of_patches_in_pixels_of_the_crop() -> None:
+    assert Cascade(256, LEVELS).sides == (56, 28, 14)
+    assert Cascade(256, (1, 0), patch=10).sides == (20, 10)
 
 
 def test_no_covariance() -> None:

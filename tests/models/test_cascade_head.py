@@ -249,10 +249,8 @@ def test_the_mean_face_is_stored() -> None:
 def test_where_patches_are_cut() -> None:
     net = head(every=2, levels=(1, 0))
     output = net(faces(3))
-    centres = net.centres(output.points)
-    assert torch.equal(centres[0], net.mean_face[::2].expand(3, 3, 2))
-    assert torch.equal(centres[1], output.points[0, :, ::2])
-    assert net.sides == (28, 14)
+    assert torch.equal(output.centres[0], net.mean_face[::2].expand(3, 3, 2))
+    assert torch.equal(output.centres[1], output.points[0, :, ::2])
     assert output.attention.shape == (2, 3, 3)
 
 

@@ -22,6 +22,7 @@ class CascadeOutput(NamedTuple):
     errors: Float[Tensor, "t b"]  # estimated error of these points, a fraction of the face's norm
     stages: Int[Tensor, " b"]  # how many stages were run
     attention: Float[Tensor, "t b m"]  # of each patch, the mean over its features, in 0..1
+    centres: Float[Tensor, "t b m 2"]  # where the patches were cut, crop pixels
 
 
 @final
@@ -31,6 +32,7 @@ class Cascade(Codec):
     Args:
         image_size: side of the crop, in pixels.
         levels: of the cascade; there is a stage for each.
+        patch: side of its patches, in pixels of their level.
         balance: of the loss: the share of the estimate's error.
         failure: a face whose estimate is above this, a fraction of its norm, is reported as not found: its scores are
             0. None: no face is.
@@ -47,7 +49,13 @@ class Cascade(Codec):
     encoding = "increments"
 
     def __init__(
-        self, image_size: int, levels: Sequence[int], *, balance: Real = 0.05, failure: Real | None = None
+        self,
+        image_size: int,
+        levels: Sequence[int],
+        *,
+        patch: int = 14,
+        balance: Real = 0.05,
+        failure: Real | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= balance < 1:
@@ -56,6 +64,7 @@ class Cascade(Codec):
             cause = "is not an error, a fraction of the norm of at least 0"
             raise KeyposError(f"codec.failure={failure}", cause, "find one with python -m keyposs.early_exit")
         self.image_size, self.stages, self.balance, self.failure = image_size, len(levels), balance, failure
+        self.sides = tuple(patch * 2**level for level in levels)  # of the patches, in crop pixels
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,6 +79,7 @@ class Cascade(Codec):
             errors=keypoints.new_zeros(self.stages, faces),
             stages=torch.full((faces,), self.stages, device=keypoints.device),
             attention=keypoints.new_zeros(self.stages, faces, 0),
+            centres=keypoints.new_zeros(self.stages, faces, 0, 2),
         )
 
     def loss(self, output: CascadeOutput, truth: Truth) -> Float[Tensor, ""]:
@@ -85,7 +95,7 @@ class Cascade(Codec):
         return torch.where(counts, values, 0).sum() / counts.sum().clamp(min=1)
 
     def average(self, output: CascadeOutput, mirrored: CascadeOutput, flip: Sequence[int]) -> CascadeOutput:
-        """Means of points and estimates; the greater number of stages; the attention of the image itself."""
+        """Means of points and estimates; the greater number of stages; patches and their attention are the image's."""
         turned = mirrored.points[:, :, list(flip)]
         turned = torch.stack((self.image_size - 1 - turned[..., 0], turned[..., 1]), dim=-1)
         return CascadeOutput(
@@ -93,6 +103,7 @@ class Cascade(Codec):
             errors=(output.errors + mirrored.errors) / 2,
             stages=torch.maximum(output.stages, mirrored.stages),
             attention=output.attention,
+            centres=output.centres,
         )
 
     def decode(self, output: CascadeOutput) -> dict[str, tuple[Tensor, Tensor]]:

@@ -83,7 +83,6 @@ class CascadeHead(nn.Module):
         self.levels, self.every, self.patch, self.hidden = tuple(levels), every, patch, hidden
         self.exit, self.threshold = exit, threshold
         self.grids = [Grid(image_size, image_size // 2**level) for level in levels]
-        self.sides = tuple(patch * 2**level for level in levels)  # of the patches, in pixels of the crop
         self.patches = -(-keypoints // every)
         self.stages = nn.ModuleList(Stage(self.patches, keypoints, patch, width, hidden) for _ in levels)
         self.register_buffer("mean_face", torch.full((keypoints, 2), (image_size - 1) / 2))
@@ -100,7 +99,7 @@ class CascadeHead(nn.Module):
             if exit != "none":
                 going = going & ~(state.error < self.threshold)
         points, errors, attention = (torch.stack(part) for part in list(zip(*trail, strict=True))[:3])
-        return CascadeOutput(points, errors, torch.stack(ran).sum(0), attention)
+        return CascadeOutput(points, errors, torch.stack(ran).sum(0), attention, self.centres(points))
 
     def centres(self, points: Float[Tensor, "t b k 2"]) -> Float[Tensor, "t b m 2"]:
         """Where each stage's patches were cut, in crop pixels, from an output's points."""
