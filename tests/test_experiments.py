@@ -135,7 +135,7 @@ def test_parts_of_a_row_can_be_changed(composed: Compose) -> None:
     changed = ("backbone=resnet18", "loss=awing", "schedule=multi_step", "optim=adamw")
     config = composed("experiment=keyposs_cofw", *changed)
     assert (config.backbone.name, config.backbone.pretrained) == ("resnet18", False)
-    assert instantiate(config.loss)(torch.zeros(2), torch.ones(2)).shape == (2,)
+    assert instantiate(config.loss)(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).shape == (1, 1, 2, 2)
     assert instantiate(config.schedule)(100, 200, 10) > 0
 
 

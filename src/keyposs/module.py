@@ -81,8 +81,12 @@ class LandmarkModule(pl.LightningModule):
         if config.monitor is not None and config.monitor not in codec.names:
             known = ", ".join(codec.names)
             raise KeyposError(f"monitor={config.monitor}", f"is none of the readings {known}", "choose one of them")
+        landmarker = Landmarker(instantiate(config.backbone), instantiate(config.head), markup.size)
+        if landmarker.backbone.heatmap_size != config.heatmap_size:
+            cause = "is not what the backbone gives" + " (it has no maps)" * (landmarker.backbone.heatmap_size is None)
+            raise KeyposError(f"heatmap_size={config.heatmap_size}", cause, "leave backbone.heatmap_size and it out")
         return cls(
-            landmarker=Landmarker(instantiate(config.backbone), instantiate(config.head), markup.size),
+            landmarker=landmarker,
             codec=codec,
             optimizer=instantiate(config.get("optim")),
             schedule=instantiate(config.get("schedule")),
