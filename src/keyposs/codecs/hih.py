@@ -59,7 +59,9 @@ class HIH(Codec):
         loss: of the integer maps; its points are the centres of the cells `I`.
         bins: along the side of a cell.
         sigma: of the integer maps' Gaussian, in cells.
-        weight: of the decimal loss, against the mean of the stacks' integer losses.
+        weight: of the decimal loss, against the mean of the stacks' integer losses. The released code has 0.05 of the
+            mean of the divergence's terms over bins, a 64th of the divergence itself: that small, the decimal maps of
+            our runs learned nothing in 20 epochs. Here it weighs the divergence.
 
     Raises:
         KeyposError: if sigma is not positive, the weight is negative, there are no bins, or the loss is not one of
@@ -157,13 +159,13 @@ def gaussian(centre: Float[Tensor, "*batch 2"], size: int, sigma: float) -> Floa
 
 def soft_divergence(
     logits: Float[Tensor, "*batch h w"], target: Float[Tensor, "*batch h w"]
-) -> Float[Tensor, "*batch cells"]:
-    """Terms of the divergence KL(softmax(target) || softmax(logits)) over the cells of a map.
+) -> Float[Tensor, "*batch"]:
+    """The divergence KL(softmax(target) || softmax(logits)) of a map.
 
     The target's softmax is over the values of the Gaussian as they are, so it is almost flat.
     """
     target, logits = target.flatten(-2).log_softmax(-1), logits.flatten(-2).log_softmax(-1)
-    return functional.kl_div(logits, target, reduction="none", log_target=True)
+    return functional.kl_div(logits, target, reduction="none", log_target=True).sum(-1)
 
 
 def expected_bin(logits: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
