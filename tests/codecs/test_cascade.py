@@ -1,7 +1,11 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import DictConfig
 
 from keyposs.codecs import Cascade, CascadeOutput
 from keyposs.errors import KeyposError
@@ -165,3 +169,20 @@ def test_no_covariance() -> None:
 def test_settings_that_make_no_sense(options: dict[str, float], match: str) -> None:
     with pytest.raises(KeyposError, match=match):
         Cascade(256, LEVELS, **options)
+
+
+@pytest.mark.parametrize(("data", "faces", "every"), [("wflw", 6721, 2), ("300w", 2833, 1)])
+def test_the_published_recipe(composed: Callable[..., DictConfig], data: str, faces: int, every: int) -> None:
+    """Steps of 128 faces: the rate falls to a tenth at 15000, and the released weights are those of step 21300."""
+    config = composed(f"experiment=musica_{data}", "data.root=FOLDER")
+    optimizer, epoch = instantiate(config.optim)([torch.zeros(1, requires_grad=True)]), faces // config.batch_size
+    assert (type(optimizer), optimizer.defaults["lr"], config.batch_size) == (torch.optim.Adam, 1e-3, 128)
+    steps, schedule = epoch * config.trainer.max_epochs, instantiate(config.schedule)
+    assert steps == pytest.approx(21300, abs=epoch / 2)
+    assert config.trainer.max_epochs % config.trainer.check_val_every_n_epoch == 0
+    assert [schedule(step, steps, epoch) for step in (0, 15000 - epoch, 15000 + epoch)] == pytest.approx([1, 1, 0.1])
+    assert (config.padding * 142, config.image_size) == (pytest.approx(227.2), 228)
+    assert (list(config.head.levels), config.head.every, config.head.patch) == ([2, 1, 0], every, 14)
+    assert (config.codec.balance, config.callbacks.ema.multi_avg_fn.decay) == (0.05, 0.9999)
+    augment = instantiate(config.augment)
+    assert (augment.flip, augment.rotation, augment.rotated, augment.spread) == (0, 30, 0.5, "uniform")
