@@ -56,7 +56,7 @@ def early_exit(config: DictConfig, checkpoint: Checkpoint) -> Row:
         raise KeyposError(f"data={data.name}", "has no val faces, on which to choose thresholds", "choose other data")
     read = _read(config, checkpoint, datamodule)
     threshold = exits.threshold_for(read["val"].estimates, wanted)
-    failure = exits.flag_for(*exits.of_last(read["val"], threshold, data.threshold), share)
+    failure = exits.flag_for(*exits.of_last(read["val"], threshold, data.threshold), threshold, share)
     choice = {"threshold": threshold, "failure": failure}
     facts = {"checkpoint": str(checkpoint.file), "data": data.name, "norm": data.norm, "limit": data.threshold}
     macs = macs_of(config, checkpoint.markup.size)

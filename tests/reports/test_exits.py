@@ -114,31 +114,41 @@ def test_the_ends_of_a_curve_are_all_stages_and_one() -> None:
 
 def test_a_flag_by_hand() -> None:
     values, failed = np.array([0.1, 0.2, 0.3, 0.4]), np.array([False, False, True, True])
-    assert exits.flag_for(values, failed, None) == pytest.approx(0.25)
+    assert exits.flag_for(values, failed, 0.0) == pytest.approx(0.25)
     told = exits.of_flag(values, failed, 0.25)
     assert told == {"flagged": 0.5, "failures": 0.5, "caught": 1.0, "wrongly": 0.0, "auroc": 1.0}
-    assert exits.flag_for(values, ~failed, None) is None  # the estimates tell the contrary
-    assert exits.flag_for(values, np.zeros(4, bool), None) is None
-    assert exits.flag_for(values, np.ones(4, bool), None) is None
+    assert exits.flag_for(values, ~failed, 0.0) is None  # the estimates tell the contrary
+    assert exits.flag_for(values, np.zeros(4, bool), 0.0) is None
+    assert exits.flag_for(values, np.ones(4, bool), 0.0) is None
     assert exits.of_flag(values, failed, None)["flagged"] == 0
 
 
-@given(arrays(np.float64, 9, elements=errors), arrays(bool, 9))
-def test_a_flag_tells_failures_as_well_as_any(values: np.ndarray, failed: np.ndarray) -> None:
-    found = exits.flag_for(values, failed, None)
+@given(arrays(np.float64, 9, elements=errors), arrays(bool, 9), st.sampled_from([0.0, 0.3, 5.0]))
+def test_a_flag_tells_failures_as_well_as_any(values: np.ndarray, failed: np.ndarray, threshold: float) -> None:
+    """As any that reports no face which stopped early."""
+    found = exits.flag_for(values, failed, threshold)
 
     def told(level: float) -> float:
         return float((values[failed] > level).mean() - (values[~failed] > level).mean())
 
-    best = 0 if failed.all() or not failed.any() else max(map(told, values))
+    best = 0 if failed.all() or not failed.any() else max(map(told, [threshold, *values[values >= threshold]]))
     assert (found is None) if best < 1e-9 else told(found) == pytest.approx(best, abs=1e-8)
+    assert found is None or found >= threshold
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.99])
 def test_a_flag_for_a_share_of_the_faces(share: float) -> None:
     values = np.random.default_rng(0).random(200)
-    level = exits.flag_for(values, values > 0.5, share)
+    level = exits.flag_for(values, values > 0.5, 0.0, share)
     assert (values > level).mean() == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_no_face_that_stopped_early_is_reported(share: float | None) -> None:
+    values, failed = np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([False, False, True, True, True])
+    level = exits.flag_for(values, failed, 0.35, share)
+    assert level == pytest.approx(0.35)
+    assert exits.flag_for(values, failed, 9.0) is None
 
 
 @given(arrays(np.float64, 7, elements=errors), arrays(np.float64, 7, elements=errors), arrays(bool, 7))

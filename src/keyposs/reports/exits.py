@@ -103,21 +103,26 @@ def outcome(stages: Stages, threshold: float, macs: Sequence[int], limit: float)
     }
 
 
-def flag_for(estimates: Float[np.ndarray, " n"], failed: Bool[np.ndarray, " n"], share: float | None) -> float | None:
+def flag_for(
+    estimates: Float[np.ndarray, " n"], failed: Bool[np.ndarray, " n"], threshold: float, share: float | None = None
+) -> float | None:
     """The estimate above which a face is reported as not found.
+
+    It is no lower than the threshold: a face that stopped early was right enough.
 
     Args:
         estimates: of the faces' last stages.
         failed: which faces truly are failures.
+        threshold: below which an estimate stops a face.
         share: of the faces to report; None: the value that best tells failures from the others, at which the share of
             failures found less the share of the others reported is the largest (Youden 1950).
 
     Returns:
-        The value; None where it is to be told from the failures, but there are none, or none but they, or their
-        estimates are no higher than the others'.
+        The value; None where it is to be told from the failures, but there are none, or none but they, or none of
+        these values tells any.
     """
-    values = np.unique(estimates)
-    levels = np.array([*(values[:-1] + values[1:]) / 2, values[-1] + APART])
+    values = np.unique(estimates[estimates >= threshold])
+    levels = np.array([threshold, *(values[:-1] + values[1:]) / 2, *(values[-1:] + APART)])
     if share is not None:
         reported = (estimates > levels[:, None]).mean(1)
         return float(levels[np.round(np.abs(reported - share), 9).argmin()])
