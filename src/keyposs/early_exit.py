@@ -113,33 +113,32 @@ def _measured(
     """What was found on a split: in words, by stages, by groups of faces, and by thresholds."""
     limit, faces = datamodule.dataset.threshold, datamodule.annotations(split)
     subsets = {subset: np.array([subset in f.subsets for f in faces]) for subset in datamodule.subsets(split)}
-    groups = subsets | _quarters(stages, faces, datamodule.dataset.markup.flip)
     chosen = exits.outcome(stages, threshold, macs, limit)
     numbered = [{"stage": i + 1, "macs": cost, **exits.of_stage(stages, i, limit)} for i, cost in enumerate(macs)]
     flag = exits.of_flag(*exits.of_last(stages, threshold, limit), failure)
+
+    def outcomes(of: np.ndarray, levels: Sequence[float]) -> list[Row]:
+        return [exits.outcome(stages.of(of), level, macs, limit) for level in levels]
+
     return {
         "findings": [*pages.findings(stages, chosen, macs), pages.flag_found(flag, failure, limit)],
         "stages": [row | {"stopped": share} for row, share in zip(numbered, chosen["stopped"], strict=True)],
         "flag": flag,
         "groups": [
-            {"group": name, "faces": int(of.sum()), **exits.outcome(stages.of(of), threshold, macs, limit)}
-            | {"nme_all": 100 * float(stages.nme[-1, of].mean())}
-            for name, of in groups.items()
-            if of.any()
+            {"group": name, "faces": int(of.sum()), **row, "nme_all": 100 * float(stages.nme[-1, of].mean())}
+            for name, of in (subsets | _quarters(stages, faces, datamodule.dataset.markup.flip)).items()
+            for row in (outcomes(of, [threshold]) if of.any() else ())
         ],
-        "curves": {
-            subset: [exits.outcome(stages.of(of), level, macs, limit) for level in levels]
-            for subset, of in subsets.items()
-        },
+        "curves": {subset: outcomes(of, levels) for subset, of in subsets.items()},
         "all_alike": {subset: (100 * stages.nme[:, of].mean(1)).tolist() for subset, of in subsets.items()},
     }
 
 
 def _quarters(stages: Stages, faces: Sequence[Annotation], flip: Sequence[int]) -> dict[str, np.ndarray]:
+    """Which faces are seen from the front and which are turned, which are easy and which hard."""
     turn = np.array([exits.asymmetry(face.keypoints, face.visible, flip) for face in faces])
-    return dict(
-        zip(("frontal", "turned", "easy", "hard"), exits.quarters(turn) + exits.quarters(stages.nme[0]), strict=True)
-    )
+    (frontal, turned), (easy, hard) = exits.quarters(turn), exits.quarters(stages.nme[0])
+    return {"frontal": frontal, "turned": turned, "easy": easy, "hard": hard}
 
 
 def _leave(run: Path, found: Row) -> None:
