@@ -78,7 +78,7 @@ def test_faces_are_evenly_spread_or_named():
     ("arguments", "cause"),
     [
         (["--names", "nobody"], "--names nobody: is no face of the split. Remedy: its names are like "),
-        (["--decoders", "one_hot,drak"], "--decoders drak: is unknown. Remedy: choose from dark, "),
+        (["--decoders", "one_hot,drak"], "--decoders drak: is unknown. Remedy: choose from centroid, dark, "),
         (["nowhere"], "nowhere: does not exist"),
     ],
 )
