@@ -1,7 +1,8 @@
-"""The published rows are what KeyPosS's code has: its values stand here as literals, so that none drifts."""
+"""The published rows are what the methods' code has: its values stand here as literals, so that none drifts."""
 
 import re
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from keyposs.config import CONF, rooted
+from keyposs.losses import star
+from keyposs.models import CascadeHead
 
 Compose = Callable[..., DictConfig]
 
@@ -55,13 +58,57 @@ OF_LANDMARKS = ("wflw", "300w")
 rows = pytest.mark.parametrize("name", PUBLISHED)
 
 
+class Other(NamedTuple):
+    """A row of another method's published code, on one device."""
+
+    points: int
+    codec: str
+    monitor: str
+    epochs: int
+    batch: int
+    rate: float
+    decay: float  # of the average of weights
+    milestones: tuple[int, ...] = ()  # epochs; none: a cosine
+    final: float = 0.0  # where the cosine ends
+    weight_decay: float = 0.0
+    image_size: int = 256
+    padding: float = 1.25
+    heatmap_size: int | None = 64
+
+
+HIH = Other(68, "HIH", "hih", 60, 16, 1e-4, 0.0, (30, 50))
+ENCODER = Other(
+    68, "Coordinates", "coordinates", 301, 16, 2e-4, 0.99889, final=5e-7, weight_decay=1e-4, heatmap_size=32
+)
+MUSICA = Other(98, "Cascade", "cascade", 410, 128, 1e-3, 0.9999, (288,), image_size=228, padding=1.6, heatmap_size=None)
+STAR = Other(68, "DistanceMap", "centroid", 500, 32, 1e-3, 0.99778, (200, 350, 450))
+
+OTHERS = {
+    "hih_wflw": HIH._replace(points=98),
+    "hih_300w": HIH,
+    "hih_cofw": HIH._replace(points=29),
+    "encoder_wflw": ENCODER._replace(points=98),
+    "encoder_300w": ENCODER,
+    "musica_wflw": MUSICA,
+    "musica_300w": MUSICA._replace(points=68, epochs=968, milestones=(682,)),
+    "star_wflw": STAR._replace(points=98),
+    "star_300w": STAR,
+    "star_cofw": STAR._replace(points=29),
+}
+
+BASES = ("hih", "encoder", "musica", "star")
+"""The same recipes on any data."""
+
+others = pytest.mark.parametrize("name", OTHERS)
+
+
 def data_of(name: str) -> str:
     return name.removesuffix("_biased")
 
 
 def test_every_row_is_here() -> None:
-    files = {file.stem.removeprefix("keyposs_") for file in CONF.glob("experiment/keyposs_*.yaml")}
-    assert files == set(PUBLISHED)
+    files = {file.stem for file in CONF.glob("experiment/*.yaml")}
+    assert files == {"demo", "keyposs", *(f"keyposs_{name}" for name in PUBLISHED), *BASES, *OTHERS}
 
 
 @rows
@@ -123,6 +170,97 @@ def test_no_average_of_weights(composed: Compose) -> None:
     assert averaged[0].equal(current[0])
 
 
+@others
+def test_a_row_of_another_method(composed: Compose, name: str) -> None:
+    config, row = composed(f"experiment={name}"), OTHERS[name]
+    dataset = get_class(config.data._target_)
+    assert (dataset.name, dataset.markup.size) == (name.partition("_")[2], row.points)
+    assert config.codec._target_ == f"keyposs.codecs.{row.codec}"
+    assert (config.monitor, config.heatmap_size) == (row.monitor, row.heatmap_size)
+    assert (config.image_size, config.padding, config.batch_size) == (row.image_size, row.padding, row.batch)
+    assert config.box.source == ("dataset" if name.endswith("cofw") else "landmarks")
+    trainer = config.trainer
+    assert (trainer.max_epochs, trainer.max_epochs % trainer.check_val_every_n_epoch) == (row.epochs, 0)
+    assert trainer.gradient_clip_val is None
+    assert config.lr_scaling == "none"
+    optimizer = instantiate(config.optim)([torch.zeros(1, requires_grad=True)])
+    assert type(optimizer) is torch.optim.Adam
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (row.rate, row.weight_decay)
+    assert instantiate(config.callbacks.ema.multi_avg_fn).keywords["decay"] == row.decay
+
+
+@others
+def test_the_rate_of_another_method(composed: Compose, name: str) -> None:
+    """From the first step on, without a warm-up; a tenth from each milestone on, or half a cosine."""
+    config, row = composed(f"experiment={name}"), OTHERS[name]
+    schedule, epoch = instantiate(config.schedule), TRAINED[name.partition("_")[2]] // row.batch
+    steps = row.epochs * epoch
+
+    def rate(step: int) -> float:
+        return float(row.rate * schedule(step, steps, epoch))
+
+    assert rate(0) == pytest.approx(row.rate)
+    for i, milestone in enumerate(row.milestones):
+        before, after = rate(milestone * epoch - 1), rate(milestone * epoch)
+        assert (before, after) == pytest.approx((row.rate / 10**i, row.rate / 10 ** (i + 1)))
+    if not row.milestones:
+        assert (rate(steps // 2), rate(steps)) == pytest.approx(((row.rate + row.final) / 2, row.final), rel=1e-3)
+
+
+@pytest.mark.parametrize("data", ["wflw", "300w"])
+def test_epochs_of_musica_are_the_published_steps(data: str) -> None:
+    """15000 before the rate falls, 21300 in all."""
+    row, epoch = OTHERS[f"musica_{data}"], TRAINED[data] // 128
+    assert row.milestones[0] * epoch == pytest.approx(15000, abs=epoch / 2)
+    assert row.epochs * epoch == pytest.approx(21300, abs=epoch / 2)
+
+
+def test_averages_of_weights_are_as_long_as_published() -> None:
+    for row in (ENCODER, STAR):
+        assert row.decay == pytest.approx(0.5 ** (row.batch / 10000), abs=5e-6)
+
+
+def test_the_parts_of_hih(composed: Compose) -> None:
+    config = composed("experiment=hih")
+    codec, augment = instantiate(config.codec), instantiate(config.augment)
+    assert codec.weight == 0.05 / 64
+    assert (codec.bins, codec.sigma, codec.grid.heatmap_size) == (8, 1.5, 64)
+    assert codec.map_loss.func.__name__ == "mse"
+    assert config.backbone.stacks == config.head.stacks == 4
+    assert (augment.rotation, augment.rotated, augment.shifted, augment.flip) == (30, 0.5, 0.5, 0.5)
+    assert augment.shift * 256 == pytest.approx(30, abs=0.1)  # pixels
+    assert list(augment.scale) == [1, 1]
+
+
+def test_the_parts_of_the_encoder(composed: Compose) -> None:
+    config = composed("experiment=encoder")
+    assert (config.backbone.name, config.backbone.pretrained) == ("resnet18", True)
+    assert (config.head.dim, config.head.reference, config.head.refine) == (256, 2, 3)
+    assert type(instantiate(config.loss)).__name__ == "RLE"
+
+
+@pytest.mark.parametrize(("name", "patches"), [("musica_wflw", 49), ("musica_300w", 68), ("musica", 98)])
+def test_the_parts_of_musica(composed: Compose, name: str, patches: int) -> None:
+    config = composed(f"experiment={name}")
+    points = OTHERS[name].points if name in OTHERS else 98
+    with torch.device("meta"):
+        head: CascadeHead = instantiate(config.head)(channels=(3, 3, 3), size=None, keypoints=points)
+    assert (head.patches, head.levels, head.patch, head.hidden, head.exit) == (patches, (2, 1, 0), 14, 512, "none")
+    codec, augment = instantiate(config.codec), instantiate(config.augment)
+    assert (codec.balance, codec.failure) == (0.05, None)
+    assert config.image_size / config.padding == pytest.approx(142, abs=1)  # the face, in pixels
+    assert (augment.rotation, augment.rotated, augment.flip) == (30, 0.5, 0)
+    assert config.box.jitter[0] == 0.2
+
+
+def test_the_parts_of_star(composed: Compose) -> None:
+    config = composed("experiment=star")
+    codec = instantiate(config.codec)
+    assert (codec.map_loss.func.__name__, codec.map_loss.keywords, codec.log) == ("star", {"spread": 1.0}, True)
+    assert signature(star).parameters["beta"].default == 0.01
+    assert config.backbone.stacks == 4
+
+
 @rows
 @pytest.mark.parametrize("size", [64, 32, 16, 8, 4])
 def test_the_resolution_is_free(composed: Compose, name: str, size: int) -> None:
@@ -141,7 +279,7 @@ def test_parts_of_a_row_can_be_changed(composed: Compose) -> None:
 
 def test_the_docs_name_each() -> None:
     named = re.findall(r"experiment=([\w,]+)", DOCS)
-    known = {"keyposs", *(f"keyposs_{name}" for name in PUBLISHED)}
+    known = {"keyposs", *(f"keyposs_{name}" for name in PUBLISHED), *BASES, *OTHERS}
     assert {name for names in named for name in names.split(",")} == known
 
 
