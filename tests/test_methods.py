@@ -136,6 +136,8 @@ def test_every_weight_learns_also_in_half_precision(composed: Compose, method: s
         (["codec=hih", "decoder=[one_hot]"], r"decoder=\[one_hot\]: is for maps; codec=hih reads itself: hih, "),
         (["codec=cascade", "heatmap_size=8"], r"heatmap_size=8: is not what the backbone gives \(it has no maps\)"),
         (["codec=coordinates", "loss=mse"], "loss=mse: leaves the scale out. Remedy: choose from rle"),
+        (["codec=coordinates", "loss=star"], "codec=Coordinates: cannot be built .* 'log'.*the loss that brings it"),
+        (["codec=cascade", "loss=dsnt"], "codec=Cascade: cannot be built .* 'log'"),
         (["codec=distance_map", "loss=laplace"], "loss=laplace: is not of the kind that this codec trains with"),
         (["codec=cascade", "backbone=resnet18", "heatmap_size=8"], "head=cascade: looks at the image itself"),
         (["backbone=hourglass", "heatmap_size=24"], "heatmap_size=24: an hourglass halves the image"),

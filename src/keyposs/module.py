@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -32,6 +33,22 @@ def truth(batch: Faces) -> Truth:
     """What is known of a batch's faces, in pixels of their crops."""
     (a, b), (c, d) = batch.crop_to_image[:, :, :2].permute(1, 2, 0)
     return Truth(batch.keypoints, batch.visible, batch.norm / (a * d - b * c).abs().sqrt())
+
+
+def build_codec(config: DictConfig) -> Codec:
+    """The codec that a composed config names.
+
+    Raises:
+        KeyposError: if it has no such setting; a loss may bring one that belongs to another codec.
+    """
+    try:
+        return instantiate(config.codec)  # type: ignore[no-any-return]
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        subject = f"codec={config.codec._target_.rpartition('.')[2]}"
+        remedy = "leave that setting out, or the loss that brings it"
+        raise KeyposError(subject, f"cannot be built ({error.__cause__})", remedy) from error
 
 
 class LandmarkModule(pl.LightningModule):
@@ -74,7 +91,7 @@ class LandmarkModule(pl.LightningModule):
             KeyposError: if the parts do not fit each other, such as a kernel larger than the map, a `monitor` that is
                 not among the readings, or decoders for a codec that takes none.
         """
-        codec: Codec = instantiate(config.codec)
+        codec = build_codec(config)
         if config.get("decoder") and "decoders" not in config.codec:
             chosen, own = f"decoder=[{','.join(config.decoder)}]", ", ".join(codec.names)
             raise KeyposError(chosen, f"is for maps; codec={codec.method} reads itself: {own}", "leave decoder= out")
