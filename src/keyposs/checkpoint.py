@@ -111,7 +111,7 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     adopted = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS})
     if "pretrained" in adopted.backbone:
         adopted.backbone.pretrained = False
-    if config.get("decoder"):
+    if config.get("decoder") and "decoders" in adopted.codec:  # others refuse decoders when they are built
         adopted.codec.decoders = "${decoder}"
     merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
     assert isinstance(merged, DictConfig)
@@ -154,8 +154,9 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
     of_codec = {key: value for key, value in checkpoint.weights.items() if key.startswith(CODEC)}
     try:
         module.landmarker.load_state_dict({k: v for k, v in checkpoint.weights.items() if k not in of_codec})
-        # Not strict: another loss than the checkpoint's starts with weights of its own.
-        module.codec.load_state_dict({k.removeprefix(CODEC): v for k, v in of_codec.items()}, strict=False)
+        stored = {key.removeprefix(CODEC): value for key, value in of_codec.items()}
+        if _shapes(stored) == _shapes(module.codec.state_dict()):  # another loss starts with weights of its own
+            module.codec.load_state_dict(stored)
     except RuntimeError as error:
         raise KeyposError(
             checkpoint.file,
@@ -163,6 +164,10 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
             "use the version of keyposs that wrote it (run.json names it), or train again",
         ) from error
     return module
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def _first_words(error: Exception) -> str:

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 
 import keyposs
 from keyposs.files import write_json
+from keyposs.models.efficiency import unknown
 
 
 def record(run: Path, device: torch.device) -> None:
@@ -79,9 +80,9 @@ def _commit() -> str | None:
 
 @torch.inference_mode()
 def latency(model: torch.nn.Module, image_size: int, repeats: int = 10) -> float:
-    """Median milliseconds of one face through the network, whatever it gives, on the device where it is."""
-    device = next(model.parameters()).device
-    image = torch.zeros(1, 3, image_size, image_size, device=device)
+    """Median milliseconds of one face through the whole network, whatever it gives, on the device where it is."""
+    first = next(model.parameters())
+    image, device = unknown(image_size, first), first.device
     training = model.training
     model.eval()
     median = milliseconds(partial(model, image), device, repeats=repeats)

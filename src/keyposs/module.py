@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -13,10 +12,9 @@ from torch.distributed import all_reduce, get_world_size, is_initialized
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from keyposs.build import build
 from keyposs.codecs import Codec
-from keyposs.errors import KeyposError
 from keyposs.markup import Markup
-from keyposs.models import Landmarker
 from keyposs.schedules import Schedule, scaled_for
 from keyposs.types import Faces, Truth
 
@@ -33,22 +31,6 @@ def truth(batch: Faces) -> Truth:
     """What is known of a batch's faces, in pixels of their crops."""
     (a, b), (c, d) = batch.crop_to_image[:, :, :2].permute(1, 2, 0)
     return Truth(batch.keypoints, batch.visible, batch.norm / (a * d - b * c).abs().sqrt())
-
-
-def build_codec(config: DictConfig) -> Codec:
-    """The codec that a composed config names.
-
-    Raises:
-        KeyposError: if it has no such setting; a loss may bring one that belongs to another codec.
-    """
-    try:
-        return instantiate(config.codec)  # type: ignore[no-any-return]
-    except InstantiationException as error:
-        if not isinstance(error.__cause__, TypeError):
-            raise
-        subject = f"codec={config.codec._target_.rpartition('.')[2]}"
-        remedy = "leave that setting out, or the loss that brings it"
-        raise KeyposError(subject, f"cannot be built ({error.__cause__})", remedy) from error
 
 
 class LandmarkModule(pl.LightningModule):
@@ -88,20 +70,9 @@ class LandmarkModule(pl.LightningModule):
         """Builds the parts that a composed config names.
 
         Raises:
-            KeyposError: if the parts do not fit each other, such as a kernel larger than the map, a `monitor` that is
-                not among the readings, or decoders for a codec that takes none.
+            KeyposError: if they do not fit each other, see `build`.
         """
-        codec = build_codec(config)
-        if config.get("decoder") and "decoders" not in config.codec:
-            chosen, own = f"decoder=[{','.join(config.decoder)}]", ", ".join(codec.names)
-            raise KeyposError(chosen, f"is for maps; codec={codec.method} reads itself: {own}", "leave decoder= out")
-        if config.monitor is not None and config.monitor not in codec.names:
-            known = ", ".join(codec.names)
-            raise KeyposError(f"monitor={config.monitor}", f"is none of the readings {known}", "choose one of them")
-        landmarker = Landmarker(instantiate(config.backbone), instantiate(config.head), markup.size)
-        if landmarker.backbone.heatmap_size != config.heatmap_size:
-            cause = "is not what the backbone gives" + " (it has no maps)" * (landmarker.backbone.heatmap_size is None)
-            raise KeyposError(f"heatmap_size={config.heatmap_size}", cause, "leave backbone.heatmap_size and it out")
+        landmarker, codec = build(config, markup.size)
         return cls(
             landmarker=landmarker,
             codec=codec,

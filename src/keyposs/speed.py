@@ -67,9 +67,11 @@ def measure(path: str, batches: Sequence[int] = BATCHES, device: str = "cpu") ->
 
 
 def open_module(path: str, device: str) -> LandmarkModule:
-    """A trained network, read as its checkpoint was picked."""
+    """A trained network, read as its checkpoint was picked; with all its stages, since noise is no face to stop at."""
     checkpoint = load(find(path, "best.safetensors", "best.ckpt", "last.ckpt"))  # the first holds nothing else
     config = adopt(OmegaConf.create(checkpoint.config), checkpoint)
+    if "exit" in config.head:
+        config.head.exit = "none"
     module = restore(LandmarkModule.from_config(read_once(config), checkpoint.markup), checkpoint)
     return module.to(choose_device(device)).eval()
 

@@ -51,7 +51,7 @@ class Pictures(pl.Callback):
             batch.visible,
             batch.norm,
         )
-        keypoints = batch.keypoints.masked_fill(~batch.visible[..., None], torch.nan)  # which are not drawn
+        keypoints = known(batch)
         markup, covariances = data_of(trainer).dataset.markup, module.codec.covariance(reading.output)
         images = [
             viz.overlay(
@@ -69,7 +69,7 @@ class Pictures(pl.Callback):
 
     def _explain(self, trainer: pl.Trainer, module: LandmarkModule, reading: Reading, batch: Faces) -> None:
         points, norm = reading.decoded[self.decoder][0][0], float(truth(batch).norm[0])
-        face = Seen(picture(batch.image[0]), array(batch.keypoints[0]), array(points), norm, module.markup)
+        face = Seen(picture(batch.image[0]), array(known(batch)[0]), array(points), norm, module.markup)
         for name, image in explain(module.codec, reading.output, face).items():
             self._save(trainer, f"{name}_test", image)
 
@@ -77,6 +77,11 @@ class Pictures(pl.Callback):
         path = self.folder / f"{name}.png"
         viz.save(path, image)
         show(trainer.loggers, path, trainer.global_step)
+
+
+def known(batch: Faces) -> Tensor:
+    """The keypoints of a batch, NaN where a point is not annotated, which is not drawn."""
+    return batch.keypoints.masked_fill(~batch.visible[..., None], torch.nan)
 
 
 def picture(image: Tensor) -> np.ndarray:

@@ -22,6 +22,9 @@ class Codec(nn.Module, ABC):
     encoding: str
     """Its variant, like `unbiased`."""
 
+    reads: type
+    """Of what kind the output is; a head says so with `gives`."""
+
     @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class CascadeOutput(NamedTuple):
 
 @final
 class Cascade(Codec):
-    """Points of a cascade, trained with an estimate of their own error (Pilzer et al., "Knowing When to Quit", 2021).
+    """Points of a cascade, trained with an estimate of their own error (Shapira et al., MM 2021).
 
     Args:
         image_size: side of the crop, in pixels.
@@ -47,6 +47,7 @@ class Cascade(Codec):
 
     method = "cascade"
     encoding = "increments"
+    reads = CascadeOutput
 
     def __init__(
         self,
@@ -107,9 +108,17 @@ class Cascade(Codec):
         )
 
     def decode(self, output: CascadeOutput) -> dict[str, tuple[Tensor, Tensor]]:
-        """The points of the last stage and of each; all points of a face have the score 1 less the estimated error."""
+        """The points of the last stage and of each; all points of a face have the score 1 less the estimated error.
+
+        Where one of them or the estimate is not finite, the crop's centre and score 0.
+        """
+        if len(output.points) != self.stages:
+            cause = f"the network has {len(output.points)} stages, not {self.stages}"
+            raise KeyposError("codec.levels", cause, "leave codec.levels out: head.levels sets both")
         points, errors = output.points.float(), output.errors.float()
-        scores = (1 - errors).clamp(0, 1) * self.found(errors)
+        finite = errors.isfinite() & points.isfinite().all(-1).all(-1)
+        points = torch.where(finite[..., None, None], points, (self.image_size - 1) / 2)
+        scores = torch.where(finite & self.found(errors), (1 - errors).clamp(0, 1), 0)
         scores = scores[..., None].expand(points.shape[:-1])
         read = [(points[i], scores[i]) for i in range(self.stages)]
         return dict(zip(self.names, [read[-1], *read], strict=True))

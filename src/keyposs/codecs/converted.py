@@ -25,7 +25,7 @@ class Converted(Codec):
     def __init__(self, codec: Codec, correspondence: Correspondence) -> None:
         super().__init__()
         self.codec, self.correspondence = codec, correspondence
-        self.method, self.encoding = codec.method, codec.encoding
+        self.method, self.encoding, self.reads = codec.method, codec.encoding, codec.reads
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class Coordinates(Codec):
     """
 
     method = "coordinates"
+    reads = Regression
 
     def __init__(self, image_size: int, loss: Loss = laplace) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Coordinates(Codec):
         """Mean of the loss over the stages, visible keypoints and axes, in float32."""
         stages = len(output.points)
         keypoints = torch.where(truth.visible[..., None], self._to_sides(truth.keypoints.float()), 0)
-        points, scale = (x.float().flatten(0, 1) for x in output)
+        points, scale = (x.to(torch.promote_types(x.dtype, torch.float32)).flatten(0, 1) for x in output)
         values = self.point_loss(points, keypoints.repeat(stages, 1, 1), scale)
         return visible_mean(values, truth.visible.repeat(stages, 1))
 
@@ -85,9 +86,12 @@ class Coordinates(Codec):
     def covariance(self, output: Regression) -> Float[Tensor, "b k 2 2"]:
         """Diagonal: the variance `2 b^2` of a Laplace distribution of the last stage's scale `b`.
 
-        With `loss=rle` too, where the scale is the mean error as well and the flow alone shapes its distribution.
+        With `loss=rle` too, where the scale is the mean error as well and the flow alone shapes its distribution. A
+        point that `decode` cannot read may be anywhere on the crop.
         """
-        return torch.diag_embed(2 * (output.scale[-1].float() * self.grid.stride).square())
+        points, scale = (x[-1].float() for x in output)
+        known = torch.where((points.isfinite() & scale.isfinite()).all(-1, keepdim=True), scale, 1)
+        return torch.diag_embed(2 * (known * self.grid.stride).square())
 
     def _to_sides(self, pixels: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
         return self.grid.to_cells(pixels) + 0.5

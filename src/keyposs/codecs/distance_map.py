@@ -45,6 +45,7 @@ class DistanceMap(Codec):
     """
 
     method = "distance_map"
+    reads = Tensor
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class DistanceMap(Codec):
 
     def loss(self, output: Float[Tensor, "b k h w"], truth: Truth) -> Float[Tensor, ""]:
         """Mean of the loss over the maps of visible keypoints, in float32."""
-        keypoints = truth.keypoints.float()
+        keypoints = torch.where(truth.visible[..., None], truth.keypoints.float(), 0)
         values = self.map_loss(self.maps(output.float()), self.draw(keypoints), self.grid.to_cells(keypoints))
         return visible_mean(values, truth.visible)
 

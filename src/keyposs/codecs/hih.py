@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from keyposs.codecs.base import Codec
-from keyposs.codecs.distance_map import FITTING
 from keyposs.decoders._anchors import find_peak, finite, precise, reading
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
 from keyposs.losses import Loss, check_loss, mse, visible_mean
 from keyposs.types import Truth
+
+FITTING = "mse, huber, awing"
+"""Losses of integer maps."""
 
 
 class HIHOutput(NamedTuple):
@@ -74,6 +76,7 @@ class HIH(Codec):
     """
 
     method = "hih"
+    reads = HIHOutput
 
     def __init__(
         self, grid: Grid, loss: Loss = mse, *, bins: int = 8, sigma: float = 1.5, weight: float = 0.05
@@ -82,7 +85,7 @@ class HIH(Codec):
         if not 0 < sigma < float("inf"):
             raise KeyposError(f"codec.sigma={sigma}", "is not a positive number of cells", "use 1.5, as published")
         if not 0 <= weight < float("inf"):
-            raise KeyposError(f"codec.weight={weight}", "is not a weight of at least 0", "use 0.05, as published")
+            raise KeyposError(f"codec.weight={weight}", "is not a weight of at least 0", "use 0.05")
         if bins < 1:
             raise KeyposError(f"codec.bins={bins}", "a cell has one bin or more along its side", "use 8, as published")
         self.grid, self.map_loss = grid, loss
@@ -107,6 +110,7 @@ class HIH(Codec):
 
     def loss(self, output: HIHOutput, truth: Truth) -> Float[Tensor, ""]:
         """The mean of the stacks' integer losses, and `weight` times the decimal one of points on the crop."""
+        self._check(output)
         target, place = self.encode(truth.keypoints.float()), self._place(truth.keypoints.float())
         of_stacks = [
             visible_mean(self.map_loss(maps.float(), target.integer[0], place.cell), truth.visible)
@@ -128,6 +132,7 @@ class HIH(Codec):
 
     def decode(self, output: HIHOutput) -> dict[str, tuple[Tensor, Tensor]]:
         """The three readings of the last stack; where its map has no positive cell, the map's centre and score 0."""
+        self._check(output)
         maps, decimal = output.integer[-1].contiguous(), output.decimal.contiguous()
         peak, part = find_peak(maps), find_peak(decimal)
         largest = torch.stack((part.x, part.y), -1)
@@ -142,6 +147,11 @@ class HIH(Codec):
     def covariance(self, output: HIHOutput) -> None:
         """None: the maps are trained to one width, sure or not."""
         return None
+
+    def _check(self, output: HIHOutput) -> None:
+        if output.decimal.shape[-2:] != (self.bins, self.bins):
+            cause = f"the network's decimal maps are {output.decimal.shape[-1]} bins wide"
+            raise KeyposError(f"codec.bins={self.bins}", cause, "leave head.bins out: codec.bins sets both")
 
     def _place(self, keypoints: Float[Tensor, "b k 2"]) -> _Place:
         from_corner = self.grid.to_cells(keypoints) + 0.5

@@ -31,6 +31,8 @@ def check_loss(loss: Loss, *example: Tensor, fitting: str) -> None:
     """
     try:
         fits = loss(*example).shape[:2] == example[0].shape[:2]
+    except KeyposError:  # says itself what is wrong
+        raise
     except Exception:  # of shapes or arguments, whose kinds are as many as losses
         fits = False
     if not fits:

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from keyposs.errors import KeyposError
+
 LEAST_SCALE = 1e-4
 """Scales below it count as this: 0.03 pixels of 256."""
 
@@ -55,7 +57,12 @@ def smooth_l1(points: Values, keypoints: Values, scale: Values, *, beta: float =
         keypoints: true ones.
         scale: fitted beside it.
         beta: where the line begins, in sides of the crop.
+
+    Raises:
+        KeyposError: if it is not positive.
     """
+    if beta <= 0:
+        raise KeyposError(f"loss.beta={beta}", "is not positive", "leave it out")
     values = functional.smooth_l1_loss(points, keypoints, reduction="none", beta=beta) / beta
     return values + _scale_fit(points, keypoints, scale)
 

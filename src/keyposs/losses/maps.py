@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from keyposs.errors import KeyposError
+
 
 def mse(
     output: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], points: Tensor | None = None
@@ -46,7 +48,12 @@ def awing(
         omega: height of the curved part.
         epsilon: width of the curved part.
         theta: the error at which the curve turns into a line.
+
+    Raises:
+        KeyposError: if the weight is negative.
     """
+    if weight < 0:
+        raise KeyposError(f"loss.weight={weight}", "is negative", "use 10, as published, or 0")
     error = (output - target).abs()
     power = alpha - target
     ratio = theta / epsilon
@@ -61,4 +68,4 @@ def awing(
 def near_peak(target: Float[Tensor, "*batch h w"], threshold: float = 0.2) -> Float[Tensor, "*batch h w"]:
     """1 in the cells where a target map is at least `threshold`, and in their neighbours; else 0."""
     inside = (target >= threshold).to(target).flatten(0, -3)
-    return functional.max_pool2d(inside, kernel_size=3, stride=1, padding=1).view_as(target)
+    return functional.max_pool2d(inside[:, None], kernel_size=3, stride=1, padding=1).view_as(target)

@@ -16,8 +16,8 @@ def probabilities(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h 
 
 def normalised(points: Float[Tensor, "*batch 2"], maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
     """Points in cells as fractions of the map, whose outer borders are -1 and 1 (DSNT, eq. 3)."""
-    sides = torch.tensor([maps.shape[-1], maps.shape[-2]], dtype=points.dtype, device=points.device)
-    return (2 * points + 1) / sides - 1
+    x, y = points.unbind(-1)  # no tensor of the sides: a copy to a GPU would wait for it
+    return torch.stack(((2 * x + 1) / maps.shape[-1], (2 * y + 1) / maps.shape[-2]), -1) - 1
 
 
 def mean(p: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:

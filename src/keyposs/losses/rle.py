@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from keyposs.errors import KeyposError
 from keyposs.losses.coordinates import LEAST_SCALE, Values, laplace
 
 FARTHEST = 100.0
@@ -29,10 +30,16 @@ class RLE(nn.Module):
     Args:
         layers: couplings of the flow, they change x and y in turn.
         width: of their hidden layers.
+
+    Raises:
+        KeyposError: if one of them is less than 1.
     """
 
     def __init__(self, layers: int = 6, width: int = 64) -> None:
         super().__init__()
+        for setting, value in {"layers": layers, "width": width}.items():
+            if value < 1:
+                raise KeyposError(f"loss.{setting}={value}", "is less than 1", "leave it out")
         self.flow = RealNVP(layers, width)
 
     def forward(self, points: Values, keypoints: Values, scale: Values) -> Values:

@@ -28,7 +28,7 @@ class State(NamedTuple):
 
 
 class CascadeHead(nn.Module):
-    """Stages that move all points of a face at once, each with weights of its own (Pilzer et al., MM 2021).
+    """Stages that move all points of a face at once, each with weights of its own (Shapira et al., MM 2021).
 
     Stage `i` cuts patches of level `levels[i]` around the points where the stage before left them, the first around
     the mean face. What it sees and a recurrent state give an increment of every point and an estimate of the error
@@ -56,6 +56,7 @@ class CascadeHead(nn.Module):
         KeyposError: if the backbone gives maps, or a setting makes no sense.
     """
 
+    gives = CascadeOutput
     mean_face: Tensor
 
     def __init__(
@@ -195,8 +196,8 @@ def cut(image: Float[Tensor, "b c h w"], centres: Float[Tensor, "b m 2"], side: 
     )
     shape = (*centres.shape[:2], side, side)
     at = torch.stack((x[:, :, None, :].expand(shape), y[:, :, :, None].expand(shape)), dim=-1)
-    at = at.flatten(1, 2).to(image.dtype)
-    found = functional.grid_sample(image, at, mode="bilinear", padding_mode="zeros", align_corners=False)
+    at = at.flatten(1, 2)  # in full precision: half of it is as coarse as a pixel
+    found = functional.grid_sample(image.to(at.dtype), at, mode="bilinear", padding_mode="zeros", align_corners=False)
     return found.unflatten(2, shape[1:3]).transpose(1, 2)
 
 

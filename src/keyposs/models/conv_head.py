@@ -20,6 +20,8 @@ class ConvHead(nn.Module):
         keypoints: how many heatmaps.
     """
 
+    gives = Tensor
+
     def __init__(self, channels: Sequence[int], size: int, keypoints: int) -> None:
         super().__init__()
         total = sum(channels)

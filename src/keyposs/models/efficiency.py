@@ -3,7 +3,7 @@
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,7 +23,7 @@ def efficiency(model: nn.Module, image_size: int) -> dict[str, int]:
     """
     copy = deepcopy(model).eval()
     first = next(copy.parameters())
-    image = torch.zeros(1, 3, image_size, image_size, dtype=first.dtype, device=first.device)
+    image = unknown(image_size, first)
     # Of torch's ways to attend, the counter knows only the plain one on a CPU.
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         copy(image)
@@ -31,3 +31,8 @@ def efficiency(model: nn.Module, image_size: int) -> dict[str, int]:
         "parameters": sum(parameter.numel() for parameter in copy.parameters()),
         "macs": counter.get_total_flops() // 2,
     }
+
+
+def unknown(image_size: int, like: Tensor) -> Tensor:
+    """An image (1, 3, image_size, image_size) of NaN, with which no network is done early."""
+    return torch.full((1, 3, image_size, image_size), torch.nan, dtype=like.dtype, device=like.device)

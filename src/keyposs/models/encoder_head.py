@@ -36,8 +36,10 @@ class EncoderHead(nn.Module):
         refine: encoder layers over landmarks, each a stage of the output.
 
     Raises:
-        KeyposError: if `dim` is not a positive multiple of 64.
+        KeyposError: if `dim` is not a positive multiple of 64, or a number of layers is negative.
     """
+
+    gives = Regression
 
     def __init__(
         self,
@@ -51,6 +53,9 @@ class EncoderHead(nn.Module):
         super().__init__()
         if dim < 64 or dim % 64:
             raise KeyposError(f"head.dim={dim}", "does not make attention heads of 64 channels", "use 256, or n * 64")
+        for setting, layers in {"reference": reference, "refine": refine}.items():
+            if layers < 0:
+                raise KeyposError(f"head.{setting}={layers}", "is a negative number of layers", "leave it out")
         self.neck = Neck(channels, dim)
         self.landmarks = nn.Parameter(torch.randn(keypoints, dim))
         self.reference = nn.Sequential(*(Block(dim) for _ in range(reference)))

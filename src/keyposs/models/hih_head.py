@@ -39,6 +39,8 @@ class HIHHead(nn.Module):
         KeyposError: if the last maps are no maps of keypoints, or there are no bins.
     """
 
+    gives = HIHOutput
+
     def __init__(self, channels: Sequence[int], size: int, keypoints: int, stacks: int = 0, bins: int = 8) -> None:
         super().__init__()
         if bins < 1:

@@ -8,7 +8,7 @@ from keyposs.errors import KeyposError
 
 
 class Patches(nn.Module):
-    """A pyramid of the standardised image, finest first: a backbone without weights (Pilzer et al., MM 2021).
+    """A pyramid of the standardised image, finest first: a backbone without weights (Shapira et al., MM 2021).
 
     A cascade cuts patches of one size from it: from a coarse level they see much of the face, from a fine one they see
     a landmark closely.
