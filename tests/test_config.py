@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from every_writer import EXTRA, WRITERS
-from keyposs.config import CONF, LISTS, cause, check_lists, check_numbers
+from keyposs.config import CONF, LISTS, cause, check_lists, check_loss, check_numbers
 from keyposs.errors import KeyposError
 from keyposs.loggers import opened
 from keyposs.markup import MARKUP_68
@@ -152,3 +152,10 @@ def test_a_mistake_is_printed_without_a_traceback(
     assert said.returncode == 1
     assert words in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_loss_that_nothing_reads_is_refused(composed: Compose) -> None:
+    check_loss(composed("codec=cascade"))
+    check_loss(composed("codec=cascade", "loss=wing", "resume=old"))  # runs of before have one
+    with pytest.raises(KeyposError, match="loss=wing: is not taken by codec=Cascade, which has its own"):
+        check_loss(composed("codec=cascade", "loss=wing"))

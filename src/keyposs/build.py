@@ -36,8 +36,8 @@ def build_codec(config: DictConfig) -> Codec:
     """The codec, with the decoders and the loss that were chosen.
 
     Raises:
-        KeyposError: if its maps have no size, it takes no decoders, no loss or no such setting, or no reading of it is
-            called like `monitor`.
+        KeyposError: if its maps have no size, it takes no decoders or no such setting, or no reading of it is called like
+            `monitor`.
     """
     if config.heatmap_size is None and "grid" in config.codec:
         cause = f"is no size for the maps of codec={_name(config.codec)}"
@@ -52,9 +52,6 @@ def build_codec(config: DictConfig) -> Codec:
     if config.get("decoder") and "decoders" not in config.codec:
         chosen, own = f"decoder=[{','.join(config.decoder)}]", ", ".join(codec.names)
         raise KeyposError(chosen, f"is for maps; codec={codec.method} reads itself: {own}", "leave decoder= out")
-    if config.get("loss") and "loss" not in config.codec:
-        cause = f"is not taken by codec={codec.method}, which has a loss of its own"
-        raise KeyposError(f"loss={_name(config.loss)}", cause, "leave loss= out")
     if config.monitor is not None and config.monitor not in codec.names:
         known = ", ".join(codec.names)
         raise KeyposError(f"monitor={config.monitor}", f"is none of the readings {known}", "choose one of them")

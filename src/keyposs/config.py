@@ -68,6 +68,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
             _check_complete(config)
             check_numbers(config)
             check_root(config)
+            check_loss(config)
             return run(config)
 
         @wraps(run)
@@ -166,6 +167,18 @@ def check_root(config: DictConfig) -> None:
     if root is not None and config.data._target_ == "keyposs.data.Synthetic" and config.get("resume") is None:
         known = ", ".join(sorted(file.stem for file in (CONF / "data").glob("*.yaml") if file.stem != "synthetic"))
         raise KeyposError(f"data.root={root}", "is given, but no dataset to read there", f"choose data= from {known}")
+
+
+def check_loss(config: DictConfig) -> None:
+    """Refuses a loss for a codec that takes none; a run that goes on may have had one that nothing read.
+
+    Raises:
+        KeyposError: naming it.
+    """
+    codec = config.get("codec")  # not in every command's config
+    if config.get("loss") and codec and "loss" not in codec and config.get("resume") is None:
+        name, loss = (part._target_.rpartition(".")[2] for part in (codec, config.loss))
+        raise KeyposError(f"loss={loss}", f"is not taken by codec={name}, which has its own", "leave loss= out")
 
 
 def check_numbers(config: DictConfig) -> None:

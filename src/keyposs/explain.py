@@ -45,7 +45,9 @@ def explain(codec: Codec, output: Any, face: Seen) -> Mapping[str, viz.Picture]:
 
 @explain.register
 def _(codec: DistanceMap, output: torch.Tensor, face: Seen) -> Mapping[str, viz.Picture]:
-    """Six landmarks' maps with anchors and range circles."""
+    """Six landmarks' maps with anchors and range circles; none of maps that were not trained to tell ranges."""
+    if codec.log:
+        return {}
     kernel = getattr(codec.decoders.get("multilateration"), "keywords", {}).get("kernel", 2)
     maps = codec.maps(output[:1])[0].double().cpu().numpy()
     chosen = np.linspace(0, len(maps) - 1, 6).astype(int).tolist()

@@ -26,7 +26,8 @@ class HIHHead(nn.Module):
     behind the last one. Behind any other backbone one integer map is read as `ConvHead` does, and the decimal maps
     are read off the same stack of resized maps. The decimal branch halves the features down to the bins: by a
     max-pool, then by residual blocks. As published, but for the max-pool's border: with one, 64 cells become 32, not
-    31, and every size fits. Maps that do not come down to the bins, or are smaller, are resized (bilinear).
+    31, and every size fits. Maps as small as the bins, which nothing halves, go through a depthwise 7x7 convolution
+    instead: without it a bin would see one cell alone. Maps that do not come down to the bins, or are smaller, are resized (bilinear).
 
     Args:
         channels: of each feature map.
@@ -71,10 +72,10 @@ class HIHHead(nn.Module):
 def _decimal(channels: int, size: int, keypoints: int, bins: int) -> nn.Sequential:
     """Features to decimal maps."""
     halvings = max(0, int(math.log2(size / bins)))
-    pool = [nn.MaxPool2d(3, 2, padding=1)] if halvings else []
+    pool = nn.MaxPool2d(3, 2, padding=1) if halvings else ConvNormAct(WIDTH, WIDTH, 7, groups=WIDTH)
     return nn.Sequential(
         ConvNormAct(channels, WIDTH),
-        *pool,
+        pool,
         *(_down() for _ in range(halvings - 1)),
         nn.Upsample(size=(bins, bins), mode="bilinear"),
         ConvNormAct(WIDTH, WIDTH),
