@@ -26,7 +26,7 @@ from keyposs.errors import KeyposError
 from keyposs.files import atomic, write_text
 from keyposs.report import find_runs
 from keyposs.reports.comparison import compare
-from keyposs.reports.methods import NEEDED, Method, scatter, section
+from keyposs.reports.methods import NEEDED, Method, scatter, section, tagged
 from keyposs.reports.run import Run, read_run
 
 BEGIN, END = "<!-- methods: begin -->", "<!-- methods: end -->"
@@ -45,7 +45,7 @@ def open_runs(paths: Sequence[Path]) -> list[Method]:
             remedy = f"evaluate its checkpoint again: python -m keyposs.evaluate checkpoint={run.folder}"
             raise KeyposError(run.folder / "run.json", f"lacks {', '.join(lacking)}", remedy)
     compare(runs)
-    return sorted(map(Method, runs), key=lambda method: (method.gmacs, method.run.name))
+    return tagged(sorted(map(Method, runs), key=lambda method: (method.gmacs, method.run.name)))
 
 
 def measure(methods: Sequence[Method], device: str) -> list[Method]:

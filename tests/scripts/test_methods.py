@@ -167,6 +167,18 @@ def test_seeds_have_rows_of_their_own_and_a_flip_test_runs_the_network_twice(tmp
     assert len(errors) == 3
 
 
+def test_runs_that_look_alike_are_told_by_their_folders(tmp_path, capsys):
+    config = {**HRNET, "monitor": "multilateration"}
+    for name in ("light", "heavy", "exit"):
+        fake_method(tmp_path / name, method="hih", encoding="8 bins", readings=("hih",), heatmap_size=16, config=config)
+    known = json.loads((tmp_path / "exit" / "run.json").read_text())
+    known["config"]["head"] = {"exit": "compact"}
+    (tmp_path / "exit" / "run.json").write_text(json.dumps(known))
+    methods.main([*(str(tmp_path / name) for name in ("light", "heavy", "exit")), "--no-speed"])
+    names = {row["method"] for row in tables(capsys.readouterr().out)[0]}
+    assert names == {"hih, 8 bins, light", "hih, 8 bins, heavy", "hih, 8 bins, early exit"}
+
+
 def test_commands_name_no_machine_and_those_of_resumed_runs_are_the_first(runs, capsys):
     first = "python -m keyposs.train codec=cascade data=300w data.root=/home/me/300w datamodule.cache=/tmp/c seed=0"
     starts = [{"command": first, "commit": "1234567"}, {"command": "python -m keyposs.train resume=x", "commit": "9"}]

@@ -32,13 +32,15 @@ class Method(NamedTuple):
 
     run: Run
     speed: Mapping[str, Any] | None = None  # see `keyposs.speed.measure`
+    tag: str = ""  # what tells it from another of the same name, see `tagged`
 
     @property
     def name(self) -> str:
-        """Method, encoding, loss and flip test."""
-        row, codec = self.run.rows[0], self.run.facts["config"]["codec"]
-        loss = ((codec.get("loss") or {}).get("_target_") or "").rpartition(".")[2].lower()
-        words = [row["method"], row["encoding"], loss, "flip test" * row["flip_test"]]
+        """Method, encoding, loss, early exit and flip test."""
+        row, config = self.run.rows[0], self.run.facts["config"]
+        loss = ((config["codec"].get("loss") or {}).get("_target_") or "").rpartition(".")[2].lower()
+        exit = "early exit" * (config.get("head", {}).get("exit", "none") != "none")
+        words = [row["method"], row["encoding"], loss, exit, "flip test" * row["flip_test"], self.tag]
         return ", ".join(dict.fromkeys(filter(None, words)))
 
     @property
@@ -64,6 +66,15 @@ class Method(NamedTuple):
         """The cells of `HEADING`."""
         size = math.nan if self.size is None else self.size
         return [Cell(self.name), Cell(self.backbone), Cell(size, ".0f"), Cell(self.run.rows[0]["seed"], ".0f")]
+
+
+def tagged(methods: Sequence[Method]) -> list[Method]:
+    """The methods, each that looks like another with the name of its run's folder."""
+    looks = [tuple(cell.text for cell in method.heading) for method in methods]
+    return [
+        method._replace(tag=method.run.folder.name * (looks.count(look) > 1))
+        for method, look in zip(methods, looks, strict=True)
+    ]
 
 
 def costs(methods: Sequence[Method]) -> Table:
