@@ -36,8 +36,8 @@ def build_codec(config: DictConfig) -> Codec:
     """The codec, with the decoders and the loss that were chosen.
 
     Raises:
-        KeyposError: if its maps have no size, it takes no decoders or no such setting, or no reading of it is called like
-            `monitor`.
+        KeyposError: if its maps have no size, it takes no decoders or no such setting, or no reading of it is called
+            like `monitor`.
     """
     if config.heatmap_size is None and "grid" in config.codec:
         cause = f"is no size for the maps of codec={_name(config.codec)}"

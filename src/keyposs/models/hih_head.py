@@ -27,7 +27,8 @@ class HIHHead(nn.Module):
     are read off the same stack of resized maps. The decimal branch halves the features down to the bins: by a
     max-pool, then by residual blocks. As published, but for the max-pool's border: with one, 64 cells become 32, not
     31, and every size fits. Maps as small as the bins, which nothing halves, go through a depthwise 7x7 convolution
-    instead: without it a bin would see one cell alone. Maps that do not come down to the bins, or are smaller, are resized (bilinear).
+    instead: without it a bin would see one cell alone. Maps that do not come down
+    to the bins, or are smaller, are resized (bilinear).
 
     Args:
         channels: of each feature map.
