@@ -152,7 +152,7 @@ def test_a_flip_test_is_left_out(cascade: Checkpoint) -> None:
 
 def test_a_wanted_share_of_faces_is_not_found(composed: Compose, cascade: Checkpoint, tmp_path: Path) -> None:
     found = run(composed, cascade, "failures=0.34", "stages=3")
-    assert found["splits"]["val"]["flag"]["flagged"] == pytest.approx(3 / 9)
+    assert found["splits"]["val"]["flag"]["flagged"] == 3
     calibrated = load(tmp_path / "exit" / "calibrated.safetensors")
     config = adopt(composed(*FACES, name="evaluate"), calibrated)
     datamodule = instantiate(config.datamodule)
@@ -165,6 +165,25 @@ def test_a_wanted_share_of_faces_is_not_found(composed: Compose, cascade: Checkp
     assert np.array_equal(
         (output.errors[-1] > found["failure"]).numpy(), ~module.codec.found(output.errors[-1]).numpy()
     )
+
+
+def test_what_cannot_be_reached_is_said(
+    composed: Compose, cascade: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nine faces allow steps of a ninth; and where all stop early, none can be reported."""
+    assert run(composed, cascade, "stages=2.05")["reached_stages"] == pytest.approx(2)
+    caplog.set_level("WARNING", "pytorch_lightning")
+    caplog.clear()
+    found = run(composed, cascade, "stages=1.06", "failures=0.5", folder="early")
+    assert (found["wanted_stages"], found["reached_stages"]) == (1.06, pytest.approx(10 / 9))
+    assert caplog.messages == [
+        "stages=1.06: nearest on val is 1.11",
+        "failures=0.5: nearest on val is 0.000; a face that stops early is none",
+    ]
+    text = (tmp_path / "early" / "early_exit.md").read_text()
+    assert "wanted on `val` a mean of 1.06 stages, reached 1.11, with threshold" in text
+    run(composed, cascade, "stages=1", folder="none")
+    assert "no failure flag: of `val`'s faces all" in (tmp_path / "none" / "early_exit.md").read_text()
 
 
 def test_data_without_test_faces_has_no_test(composed: Compose, cascade: Checkpoint) -> None:

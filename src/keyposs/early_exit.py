@@ -56,13 +56,23 @@ def early_exit(config: DictConfig, checkpoint: Checkpoint) -> Row:
         raise KeyposError(f"data={data.name}", "has no val faces, on which to choose thresholds", "choose other data")
     read = _read(config, checkpoint, datamodule)
     threshold = exits.threshold_for(read["val"].estimates, wanted)
-    failure = exits.flag_for(*exits.of_last(read["val"], threshold, data.threshold), threshold, share)
+    last = exits.of_last(read["val"], threshold, data.threshold)
+    failure = exits.flag_for(*last, threshold, share)
     choice = {"threshold": threshold, "failure": failure}
     facts = {"checkpoint": str(checkpoint.file), "data": data.name, "norm": data.norm, "limit": data.threshold}
     macs = macs_of(config, checkpoint.markup.size)
     plan = {"macs": macs, "levels": exits.sweep(read["val"].estimates, threshold), **choice}
     splits = {split: _measured(stages, datamodule, split, **plan) for split, stages in read.items()}
-    found = {**facts, "wanted_stages": wanted, **choice, "macs": macs, "splits": splits}
+    found = {
+        **facts,
+        **choice,
+        "no_flag": None if failure is not None else exits.why_no_flag(*last, threshold),
+        "wanted_stages": wanted,
+        "reached_stages": float(exits.ran(read["val"].estimates, threshold).mean()),
+        "macs": macs,
+        "splits": splits,
+    }
+    _warn(found, share)
     _leave(run, found)
     save_safetensors(stopping(checkpoint, exit="compact", **choice), run / "calibrated.safetensors")
     return found
@@ -139,6 +149,16 @@ def _quarters(stages: Stages, faces: Sequence[Annotation], flip: Sequence[int]) 
     turn = np.array([exits.asymmetry(face.keypoints, face.visible, flip) for face in faces])
     (frontal, turned), (easy, hard) = exits.quarters(turn), exits.quarters(stages.nme[0])
     return {"frontal": frontal, "turned": turned, "easy": easy, "hard": hard}
+
+
+def _warn(found: Row, share: float | None) -> None:
+    """Says where `val`'s faces, alike as they are to the network, allow nothing near to what is wanted."""
+    if abs(found["reached_stages"] - found["wanted_stages"]) > 0.05:
+        log.warning("stages=%g: nearest on val is %.2f", found["wanted_stages"], found["reached_stages"])
+    flag = found["splits"]["val"]["flag"]
+    reached = flag["flagged"] / flag["faces"]
+    if share is not None and abs(reached - share) > 0.02:
+        log.warning("failures=%g: nearest on val is %.3f; a face that stops early is none", share, reached)
 
 
 def _leave(run: Path, found: Row) -> None:

@@ -116,11 +116,28 @@ def test_a_flag_by_hand() -> None:
     values, failed = np.array([0.1, 0.2, 0.3, 0.4]), np.array([False, False, True, True])
     assert exits.flag_for(values, failed, 0.0) == pytest.approx(0.25)
     told = exits.of_flag(values, failed, 0.25)
-    assert told == {"flagged": 0.5, "failures": 0.5, "caught": 1.0, "wrongly": 0.0, "auroc": 1.0}
+    assert told == {"faces": 4, "flagged": 2, "failures": 2, "caught": 2, "auroc": 1.0}
     assert exits.flag_for(values, ~failed, 0.0) is None  # the estimates tell the contrary
     assert exits.flag_for(values, np.zeros(4, bool), 0.0) is None
     assert exits.flag_for(values, np.ones(4, bool), 0.0) is None
     assert exits.of_flag(values, failed, None)["flagged"] == 0
+
+
+def test_why_there_is_no_flag() -> None:
+    values, failed = np.array([0.1, 0.2, 0.3, 0.4]), np.array([True, True, False, False])
+    assert exits.why_no_flag(values, np.zeros(4, bool), 0.0) == "none is a failure"
+    assert exits.why_no_flag(values, np.ones(4, bool), 0.0) == "all are failures"
+    assert exits.why_no_flag(values, failed, 0.5) == "all stop early"
+    assert exits.why_no_flag(values, failed, 0.0) == "the failures' estimates are no higher than the others'"
+
+
+@given(st.floats(10, 30))
+def test_faces_that_are_not_chosen_cost_as_much(cost: float) -> None:
+    """The mix costs what is asked, and is as right as its parts."""
+    of_costs = exits.alike(np.array(MACS, float)[:, None] + np.zeros((3, 2)), MACS, cost)
+    assert of_costs == pytest.approx(cost)
+    for macs, nme in zip(MACS, HAND.nme, strict=True):
+        assert exits.alike(HAND.nme, MACS, macs) == pytest.approx(nme)
 
 
 @given(arrays(np.float64, 9, elements=errors), arrays(bool, 9), st.sampled_from([0.0, 0.3, 5.0]))
@@ -211,7 +228,9 @@ def test_the_words_by_hand() -> None:
     )
     assert "is 24.00 %; from that of all stages that is +4.40 [+" in said[1]
     assert said[1].endswith(" points, worse.")
-    assert "run 2 of the stages, 22.0 MMACs, the NME would be 23.80 %" in said[2]
+    mixed = 30 + (20.4 - 10) / (22 - 10) * (23.8 - 30)  # of the first stage and the second
+    assert f"(all faces run as many stages, some by lot one more), the NME would be {mixed:.2f} %" in said[2]
+    assert said[2].endswith(" points.")
     assert "drawn by lot, the NME would be 24.60 %; from that to stopping by the estimate it is -0.60 [" in said[3]
 
 
@@ -225,11 +244,8 @@ def test_what_the_faces_do_not_tell_is_said() -> None:
 def test_the_words_of_a_flag() -> None:
     values, failed = np.array([0.1, 0.2, 0.3, 0.4]), np.array([False, False, True, True])
     assert pages.flag_found(exits.of_flag(values, failed, 0.25), 0.25, 0.08) == (
-        "A face whose last estimate is above 0.2500 is reported as not found: 50.0 % of the faces, 100.0 % of the "
-        "failures (NME above 8 %; 50.0 % of the faces) and 0.0 % of the others. Of a failure and another face, the "
-        "failure's estimate is the higher in 100.0 % of the pairs."
+        "2 of 4 faces are failures (NME above 8 %). 2 faces are reported as not found, 2 of the failures among them. "
+        "Of a failure and another face, the failure's estimate is the higher in 100.0 % of the pairs."
     )
     none = exits.of_flag(values, np.zeros(4, bool), None)
-    assert "There is no failure flag, since the failures (NME above 8 %; 0.0 % of the faces)" in pages.flag_found(
-        none, None, 0.08
-    )
+    assert pages.flag_found(none, None, 0.08) == "0 of 4 faces are failures (NME above 8 %)."

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from keyposs.plots import STYLES
-from keyposs.reports.exits import Stages, at, ran
+from keyposs.reports.exits import Stages, alike, at, ran
 from keyposs.reports.statistics import bootstrap, interval
 from keyposs.tables import Cell, Table
 
@@ -28,9 +28,15 @@ GROUPS = (
 
 def chosen(found: Row) -> str:
     """What was chosen, and for what."""
+    wanted, reached = (f"{found[key]:.2f}" for key in ("wanted_stages", "reached_stages"))
+    flag = (
+        f"There is no failure flag: of `val`'s faces {found['no_flag']}."
+        if found["failure"] is None
+        else f"A face whose last estimate is above {found['failure']:.6g} is reported as not found."
+    )
     return (
-        f"Checkpoint {found['checkpoint']}, {found['data']}: for a mean of {found['wanted_stages']:g} stages on `val` "
-        f"the threshold is {found['threshold']:.6g}."
+        f"Checkpoint {found['checkpoint']}, {found['data']}: wanted on `val` a mean of {wanted} stages, reached "
+        f"{reached}, with threshold {found['threshold']:.6g}. {flag}"
     )
 
 
@@ -53,14 +59,14 @@ def findings(stages: Stages, row: Row, macs: Sequence[int]) -> Iterator[str]:
         f"{macs[-1] / 1e6:.1f} MMACs, {100 * row['macs'] / macs[-1]:.0f} %. Its NME is {row['nme']:.2f} %; from that "
         f"of all stages that is {change(nme[-1], stopped)}."
     )
-    alike = round(row["stages"])
+    mixed = alike(nme, macs, row["macs"])
     yield (
-        f"Were all faces to run {alike} of the stages, {macs[alike - 1] / 1e6:.1f} MMACs, the NME would be "
-        f"{nme[alike - 1].mean():.2f} %; from that to early exit it is {change(nme[alike - 1], stopped)}."
+        f"For the same MACs, without estimates (all faces run as many stages, some by lot one more), the NME would be "
+        f"{mixed.mean():.2f} %; from that to early exit it is {change(mixed, stopped)}."
     )
     yield (
-        f"Were as many faces stopped, but drawn by lot, the NME would be {row['nme_by_lot']:.2f} %; from that to "
-        f"stopping by the estimate it is {change(by_lot, stopped)}."
+        f"Were as many faces stopped at each stage, but drawn by lot, the NME would be {row['nme_by_lot']:.2f} %; from "
+        f"that to stopping by the estimate it is {change(by_lot, stopped)}."
     )
 
 
@@ -71,7 +77,7 @@ def change(before: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]) -> s
     ('-1.00 [-1.00, -1.00] points', '0.00 [-0.10, +0.10] points, no change that these faces tell')
     """
     means = bootstrap(np.stack((before, after), axis=1))
-    low, high = interval(means[:, 1] - means[:, 0])
+    low, high = (round(x, 2) for x in interval(means[:, 1] - means[:, 0]))  # judged as printed
     verdict = "" if high < 0 else ", worse" if low > 0 else ", no change that these faces tell"
     off, low_text, high_text = (Cell(x, "+.2f").text for x in (float((after - before).mean()), low, high))
     return f"{off} [{low_text}, {high_text}] points{verdict}"
@@ -79,16 +85,13 @@ def change(before: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]) -> s
 
 def flag_found(flag: Row, failure: float | None, limit: float) -> str:
     """What the failure flag tells."""
-    failures = f"failures (NME above {100 * limit:g} %; {100 * flag['failures']:.1f} % of the faces)"
-    share = "–" if flag["auroc"] is None else f"{100 * flag['auroc']:.1f} %"
-    pairs = f"Of a failure and another face, the failure's estimate is the higher in {share} of the pairs."
-    if failure is None:
-        return f"There is no failure flag, since the {failures} do not tell one. {pairs}"
-    caught, wrongly = ("none" if flag[key] is None else f"{100 * flag[key]:.1f} %" for key in ("caught", "wrongly"))
-    return (
-        f"A face whose last estimate is above {failure:.4f} is reported as not found: {100 * flag['flagged']:.1f} % of "
-        f"the faces, {caught} of the {failures} and {wrongly} of the others. {pairs}"
-    )
+    told = f"{flag['failures']} of {flag['faces']} faces are failures (NME above {100 * limit:g} %)."
+    if failure is not None:
+        told += f" {flag['flagged']} faces are reported as not found, {flag['caught']} of the failures among them."
+    if flag["auroc"] is None:
+        return told
+    share = f"{100 * flag['auroc']:.1f} %"
+    return f"{told} Of a failure and another face, the failure's estimate is the higher in {share} of the pairs."
 
 
 def stage_table(found: Row) -> Table:
@@ -135,10 +138,10 @@ def group_table(found: Row) -> Table:
 
 
 def curve_figure(found: Row) -> Figure:
-    """NME against MACs, a panel for each subset: stopping by the estimate, by lot, and as many stages for all faces."""
+    """NME against MACs, a panel for each subset: stopping by the estimate, by lot, and all faces alike."""
     panels = {(split, subset): rows for split, of in found["splits"].items() for subset, rows in of["curves"].items()}
     figure = Figure((4.6 * len(panels), 4.0), dpi=120, layout="constrained")
-    by_estimate, by_lot, alike = list(STYLES)[:3]
+    by_estimate, by_lot, same = list(STYLES)[:3]
     costs = [macs / 1e6 for macs in found["macs"]]
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, ((split, subset), rows) in zip(axes, panels.items(), strict=True):
@@ -146,7 +149,7 @@ def curve_figure(found: Row) -> Figure:
         ax.plot(macs, [row["nme"] for row in rows], label="by the estimate", **by_estimate)
         ax.plot(macs, [row["nme_by_lot"] for row in rows], label="as many, by lot", **{**by_lot, "linestyle": "--"})
         whole = found["splits"][split]["all_alike"][subset]
-        ax.plot(costs, whole, "s", color=alike["color"], markersize=5, label="all faces alike")
+        ax.plot(costs, whole, "s:", color=same["color"], markersize=5, label="all faces alike")
         at_choice = [(row["macs"] / 1e6, row["nme"]) for row in rows if row["threshold"] == found["threshold"]]
         ax.plot(*zip(*at_choice, strict=True), "o", color="black", fillstyle="none", markersize=9, label="chosen")
         ax.set(xlabel="MMACs per face", ylabel=f"NME, % of {found['norm']}", title=f"{split} {subset}")

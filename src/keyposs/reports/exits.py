@@ -132,6 +132,30 @@ def flag_for(
     return float(levels[np.round(found, 9).argmax()]) if found.max() > APART else None
 
 
+def why_no_flag(estimates: Float[np.ndarray, " n"], failed: Bool[np.ndarray, " n"], threshold: float) -> str:
+    """Why `flag_for` finds no value for these faces, in words."""
+    if not failed.any():
+        return "none is a failure"
+    if failed.all():
+        return "all are failures"
+    if (estimates < threshold).all():
+        return "all stop early"
+    return "the failures' estimates are no higher than the others'"
+
+
+def alike(nme: Float[np.ndarray, "t n"], macs: Sequence[int], cost: float) -> Float[np.ndarray, " n"]:
+    """Each face's NME in the mean, where no face is chosen, and all cost so much in the mean.
+
+    All faces run a number of stages, and a share of them, drawn by lot, one more, so that the mean cost is met.
+
+    >>> alike(np.array([[5.0, 9.0], [3.0, 7.0], [2.0, 2.0]]), [10, 20, 30], 15.0)
+    array([4., 8.])
+    """
+    more = np.interp(cost, macs, np.arange(len(macs)))
+    fewer = min(int(more), len(macs) - 2)
+    return (1 - (more - fewer)) * nme[fewer] + (more - fewer) * nme[fewer + 1]
+
+
 def of_stage(stages: Stages, i: int, limit: float) -> dict[str, Any]:
     """How right a stage is, and how well it knows, over all faces: `nme` in percent, `spearman`, `auroc`."""
     return {
@@ -153,17 +177,12 @@ def of_flag(
     """What a failure flag tells.
 
     Returns:
-        Shares of the faces: `flagged`, and `failures`; of the failures: `caught`; of the others: `wrongly`; and
-        `auroc` of the estimates, see `auroc`. None where there is no face to tell.
+        How many `faces` there are, how many are `flagged`, how many are `failures`, and how many are both, `caught`;
+        and `auroc` of the estimates, see `auroc`.
     """
     up = estimates > (np.inf if failure is None else failure)
-    return {
-        "flagged": float(up.mean()),
-        "failures": float(failed.mean()),
-        "caught": float(up[failed].mean()) if failed.any() else None,
-        "wrongly": float(up[~failed].mean()) if not failed.all() else None,
-        "auroc": auroc(estimates, failed),
-    }
+    counts = {"faces": up.size, "flagged": up.sum(), "failures": failed.sum(), "caught": (up & failed).sum()}
+    return {name: int(count) for name, count in counts.items()} | {"auroc": auroc(estimates, failed)}
 
 
 def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float | None:
