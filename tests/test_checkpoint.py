@@ -88,6 +88,15 @@ def test_another_size_is_an_error(stored: Path, composed: Small, key: str, value
         adopt(composed(f"{key}={value}", name="evaluate"), load(stored))
 
 
+def test_a_size_of_maps_for_a_network_without_is_an_error(stored: Path, composed: Small) -> None:
+    saved = load(stored)
+    without = saved._replace(config=saved.config | {"heatmap_size": None})
+    with pytest.raises(
+        KeyposError, match="a.ckpt: has no maps, and so no heatmap_size. Remedy: leave heatmap_size out"
+    ):
+        adopt(composed("heatmap_size=8", name="evaluate"), without)
+
+
 def test_weights_of_other_code_are_an_error(module: LandmarkModule, stored: Path) -> None:
     weights = {f"new_{name}": value for name, value in load(stored).weights.items()}
     other = Checkpoint(stored, {}, MARKUP_68, weights)

@@ -103,6 +103,7 @@ def test_data_of_another_scheme_is_read_by_correspondence(composed: Compose, sma
     assert {split: row["faces"] for split, row in rows.items()} == {"val": 3, "test": 3}
     run = Path(config.run_dir)
     assert json.loads((run / "run.json").read_text())["correspondence"] == "98 -> 68"
+    assert json.loads((run / "run.json").read_text())["checkpoint"] == str(Path.cwd() / checkpoint.file)
     assert (run / "pictures/overlays_test.png").exists()
     with (run / "predictions.csv").open() as file:
         predictions = [row for row in csv.DictReader(file) if row["split"] == "test"]

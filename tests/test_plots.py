@@ -103,6 +103,14 @@ def test_training_curves_carry_the_logged_values():
     assert "box" in right.get_ylabel()
 
 
+@pytest.mark.parametrize(("last", "scale"), [(0.1, "log"), (0.0, "linear"), (-2.5, "linear")])
+def test_a_loss_that_is_not_positive_throughout_is_drawn_on_a_linear_axis(last: float, scale: str) -> None:
+    left, right = plots.training_figure({1: 3.0, 2: last}, {"dark": {2: 9.0}}, norm="box").axes
+    assert (left.get_yscale(), right.get_yscale()) == (scale, "log")
+    low, high = left.get_ylim()
+    assert low < last < 3 < high
+
+
 def test_robustness_has_a_panel_for_each_kind_and_a_row_for_each_subset() -> None:
     line = {0.0: 4.0, 10.0: 5.5}
     panels = {"val all": {"shift": {"dark": line, "one_hot": line}, "scale": {"dark": {0.0: 4.0, 10.0: 25.0}}}}

@@ -184,5 +184,19 @@ def test_a_process_that_fails_says_why(monkeypatch):
     said = "Traceback\nkeyposs: best.ckpt: is no checkpoint. Remedy: train.\n"
     failed = type("Done", (), {"returncode": 1, "stdout": "", "stderr": said})
     monkeypatch.setattr(speed.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(KeyposError, match=r"^run: its speed cannot be measured \(best\.ckpt: is no checkpoint.*try -m"):
-        speed.run_apart("run")
+    with pytest.raises(
+        KeyposError, match=r"^a run: its speed cannot be measured \(best\.ckpt: is no checkpoint\)"
+    ) as error:
+        speed.run_apart("a run", "--batch", "1")
+    assert str(error.value).count("Remedy:") == 1
+    assert error.value.remedy == "try python -m keyposs.speed 'a run' --batch 1"
+
+
+@pytest.mark.parametrize(
+    ("given", "batches"),
+    [([], [1, 32]), (["--batch", "8"], [8]), (["--batch", "1", "--batch", "2", "4"], [1, 2, 4])],
+)
+def test_batch_sizes_add_up_and_replace_the_usual_ones(monkeypatch, capsys, given, batches):
+    monkeypatch.setattr(speed, "measure", lambda run, batches, device: list(batches))
+    speed.main(["run", *given])
+    assert json.loads(capsys.readouterr().out) == batches

@@ -103,11 +103,11 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     for key in ("heatmap_size", "image_size"):
         wanted, given = config.get(key), checkpoint.config[key]
         if wanted is not None and wanted != given:
-            raise KeyposError(
-                checkpoint.file,
-                f"was trained at {key}={given}, not {wanted}",
-                f"leave {key} out, or train at {wanted}",
-            )
+            if given is None:
+                cause, remedy = f"has no maps, and so no {key}", f"leave {key} out"
+            else:
+                cause, remedy = f"was trained at {key}={given}, not {wanted}", f"leave {key} out, or train at {wanted}"
+            raise KeyposError(checkpoint.file, cause, remedy)
     adopted = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS})
     if "pretrained" in adopted.backbone:
         adopted.backbone.pretrained = False

@@ -57,7 +57,7 @@ def evaluate(
             **environment.environment(trainer.strategy.root_device),
             **efficiency(landmarker, image_size=config.image_size),
             "latency_ms": environment.latency(landmarker, config.image_size),
-            "checkpoint": str(checkpoint.file),
+            "checkpoint": str(checkpoint.file.absolute()),  # wherever the report is read from
             "evaluation_seconds": round(time.perf_counter() - start, 1),
             "markup": datamodule.dataset.markup.to_dict(),
             "config": OmegaConf.to_container(config, resolve=True),

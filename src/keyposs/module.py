@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from keyposs.build import build
 from keyposs.codecs import Codec
+from keyposs.errors import KeyposError
 from keyposs.markup import Markup
 from keyposs.schedules import Schedule, scaled_for
 from keyposs.types import Faces, Truth
@@ -70,8 +71,9 @@ class LandmarkModule(pl.LightningModule):
         """Builds the parts that a composed config names.
 
         Raises:
-            KeyposError: if they do not fit each other, see `build`.
+            KeyposError: if they do not fit each other, see `build`; or for a flip test of faces that may stop early.
         """
+        _check_flip_test(config)
         landmarker, codec = build(config, markup.size)
         return cls(
             landmarker=landmarker,
@@ -131,3 +133,11 @@ class LandmarkModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the config and the markup, so that a checkpoint needs nothing beside it."""
         checkpoint["config"], checkpoint["markup"] = self.config, self.markup.to_dict()
+
+
+def _check_flip_test(config: DictConfig) -> None:
+    exit = config.head.get("exit", "none")
+    if config.get("flip_test") and exit != "none":
+        cause = f"has no sense with head.exit={exit}: a face and its mirror image would stop apart"
+        remedy = "leave flip_test out, or read all stages: the run's own checkpoint, or head.exit=none in training"
+        raise KeyposError("flip_test=true", cause, remedy)

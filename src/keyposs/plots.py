@@ -157,6 +157,8 @@ def landmarks_figure(
 def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> Figure:
     """Loss in training and NME in validation against the epoch, on logarithmic axes.
 
+    A loss that falls to 0 or below, as a log-likelihood may, is drawn on a linear axis.
+
     Args:
         loss: of training.
         errors: per decoder, NME in percent.
@@ -164,7 +166,7 @@ def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> F
     """
     figure, (left, right) = _panels(["Training", "Validation"], (5.2, 4.0))
     left.plot([*loss], [*loss.values()], color="0.25", label="train/loss", **_marks(loss))
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    left.set(xlabel="epoch", ylabel="loss", yscale="log" if min(loss.values(), default=1) > 0 else "linear")
     styles = _styles([errors])
     for decoder, curve in errors.items():
         right.plot([*curve], [*curve.values()], label=decoder, **_marks(curve), **styles[decoder])

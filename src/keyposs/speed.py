@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -148,7 +149,8 @@ def run_apart(path: str, *options: str, **variables: str) -> Any:
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("keyposs: ")
-        raise KeyposError(path, f"its speed cannot be measured ({said})", f"try {' '.join(command[1:])}")
+        cause = f"its speed cannot be measured ({said.partition('. Remedy: ')[0]})"
+        raise KeyposError(path, cause, f"try {shlex.join(['python', *command[1:]])}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -156,16 +158,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints what was measured as one line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m keyposs.speed", description=__doc__)
     parser.add_argument("run", help="a run directory, or a checkpoint")
-    parser.add_argument("--batch", type=_count, nargs="+", default=list(BATCHES), help="faces in a batch (1 32)")
+    parser.add_argument("--batch", type=_count, nargs="+", action="extend", help="faces in a batch (1 32)")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps, or auto")
     parser.add_argument("--memory", action="store_true", help="print the MB of each batch size alone")
     given = parser.parse_args(arguments)
+    batches = given.batch or BATCHES
     with plain_mistakes():
         if given.memory:
             module = open_module(given.run, given.device)
-            print(json.dumps([memory(module, batch) for batch in given.batch]))
+            print(json.dumps([memory(module, batch) for batch in batches]))
         else:
-            print(json.dumps(measure(given.run, given.batch, given.device)))
+            print(json.dumps(measure(given.run, batches, given.device)))
 
 
 def _count(text: str) -> int:

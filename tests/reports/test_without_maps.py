@@ -151,3 +151,10 @@ def test_titles_and_summaries_take_such_rows(tmp_path):
     (first, *_) = robustness._tables([{"error": "shift", "level": 0.0, **row} for row in rows])
     assert first.startswith("300w val all, 6 faces, no map, NME in % of inter-ocular:")
     assert set(dashboards.summary(rows)) >= {"val/nme/stage_3", "test/full/nme/stage_3"}
+
+
+def test_the_patches_that_a_cascade_looked_at_are_among_the_faces(mixed):
+    picture = mixed[0] / "pictures" / "patch_attention_test.png"
+    picture.write_bytes((mixed[0] / "pictures" / "overlays_test.png").read_bytes())
+    (shown,) = (part for part in figures.pictures(compare([read_run(mixed[0])])).parts if part.path == picture)
+    assert shown.caption.startswith("Patch attention test. The patches of each stage where they were cut, coloured by")

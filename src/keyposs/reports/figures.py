@@ -18,6 +18,10 @@ CAPTIONS = {
         "The predicted distance map as cells over the crop; each anchor (blue) with the circle of its range "
         "(orange), the ground truth (green) and the point solved from the ranges (red)."
     ),
+    "patch_attention": (
+        "The patches of each stage where they were cut, coloured by their mean attention; the stage's points in red, "
+        "the ground truth in green."
+    ),
 }
 """By the first words of a picture's file name, in the order of the report."""
 
