@@ -4,11 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from keyposs.checkpoint import Checkpoint, adopt, find, load, restore, save_safetensors
+from keyposs.codecs import Coordinates
 from keyposs.data import Boxes
 from keyposs.errors import KeyposError
+from keyposs.losses import RLE
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
 
@@ -102,6 +105,32 @@ def test_weights_of_other_code_are_an_error(module: LandmarkModule, stored: Path
     other = Checkpoint(stored, {}, MARKUP_68, weights)
     with pytest.raises(KeyposError, match="a.ckpt: holds the weights of another network .*run.json names it"):
         restore(module, other)
+
+
+@pytest.mark.parametrize("method", ["cascade", "hih", "coordinates"])
+def test_decoders_for_a_network_that_reads_itself_are_refused(composed: Small, method: str) -> None:
+    config = OmegaConf.to_container(composed(f"codec={method}"), resolve=True)
+    saved = Checkpoint(Path("a.ckpt"), config, MARKUP_68, {})  # type: ignore[arg-type]
+    adopted = adopt(composed("decoder=[dark]", name="evaluate"), saved)
+    match = rf"decoder=\[dark\]: is for maps; codec={method} reads itself: {method}.*Remedy: leave decoder= out"
+    with pytest.raises(KeyposError, match=match):
+        LandmarkModule.from_config(adopted, MARKUP_68)
+
+
+@pytest.mark.parametrize(("width", "same"), [(8, True), (16, False)])
+def test_a_loss_of_other_weights_starts_with_its_own(width: int, same: bool) -> None:
+    """The network's own weights are the checkpoint's either way."""
+
+    def regression(width: int) -> LandmarkModule:
+        return LandmarkModule(nn.Linear(3, 2), Coordinates(64, RLE(layers=2, width=width)), None, None, {}, MARKUP_68)
+
+    trained, other = regression(8), regression(width)
+    of_codec = {f"codec.{name}": value for name, value in trained.codec.state_dict().items()}
+    fresh = {name: value.clone() for name, value in other.codec.state_dict().items()}
+    restore(other, Checkpoint(Path("a.ckpt"), {}, MARKUP_68, trained.landmarker.state_dict() | of_codec))
+    assert other.landmarker.weight.equal(trained.landmarker.weight)
+    expected = trained.codec.state_dict() if same else fresh
+    assert all(value.equal(expected[name]) for name, value in other.codec.state_dict().items())
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from keyposs import predict as command
 from keyposs.checkpoint import Checkpoint, adopt, load, save_safetensors
-from keyposs.codecs import DistanceMap
+from keyposs.codecs import Coordinates, DistanceMap, Regression
 from keyposs.data.photo import read_photo
 from keyposs.decoders import multilateration
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
 from keyposs.markup import MARKUP_68, Contour, Markup
 from keyposs.module import LandmarkModule
-from keyposs.predict import build, choose_device, plan, predict
+from keyposs.predict import build, choose_device, plan, predict, predict_faces
 
 Compose = Callable[..., DictConfig]
 DOTS = Markup("3", (Contour("dots", (0, 1, 2)),), (), (0, 1), ((0,), (1,)))
@@ -279,3 +279,31 @@ def test_the_command_takes_a_quoted_path_and_says_where_the_points_are(saved: La
     assert "faces: 1, pictures: 1, " in said.stdout
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())["faces"][0]["points"]) == 68
     assert (tmp_path / "out/overlays/my photo (1), a=b.png").is_file()
+
+
+class Unsure(nn.Module):
+    """Gives each face's points scales of its own, other ones along x than along y."""
+
+    scale = torch.rand(2, 3, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 0.02])
+
+    def forward(self, image: Tensor) -> Regression:
+        return Regression(torch.full((1, 2, 3, 2), 0.5), self.scale[None])
+
+
+def test_covariances_are_turned_and_scaled_with_their_crop() -> None:
+    """A turned crop has its x along `across`, where the variance is that of a Laplace distribution, `2 b^2`."""
+    module = LandmarkModule(Unsure(), Coordinates(SIZE), None, None, {}, DOTS).eval()
+    angles, sides = np.array([0.7, 2.9]), np.array([3.0, 0.4])  # pixels of the picture in one of the crop
+    across = np.stack([np.cos(angles), np.sin(angles)], -1)
+    down = np.stack([-np.sin(angles), np.cos(angles)], -1)
+    matrices = np.stack([sides[:, None] * across, sides[:, None] * down, np.array([[5.0, 6.0], [-70.0, 80.0]])], -1)
+    crops = np.zeros((2, SIZE, SIZE, 3), dtype=np.uint8)
+    points, _, covariances = predict_faces(module, crops, matrices, "coordinates")
+    assert covariances is not None
+    expected = 2 * (Unsure.scale.double().numpy() * SIZE * sides[:, None, None]) ** 2
+    for face in range(2):
+        x, y = across[face], down[face]
+        np.testing.assert_allclose(x @ covariances[face] @ x, expected[face, :, 0], rtol=1e-5)
+        np.testing.assert_allclose(y @ covariances[face] @ y, expected[face, :, 1], rtol=1e-5)
+        np.testing.assert_allclose(x @ covariances[face] @ y, 0, atol=1e-5 * expected[face].max())
+        np.testing.assert_allclose(points[face], np.tile(matrices[face] @ [31.5, 31.5, 1], (3, 1)), rtol=1e-6)

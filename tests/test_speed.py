@@ -200,3 +200,14 @@ def test_batch_sizes_add_up_and_replace_the_usual_ones(monkeypatch, capsys, give
     monkeypatch.setattr(speed, "measure", lambda run, batches, device: list(batches))
     speed.main(["run", *given])
     assert json.loads(capsys.readouterr().out) == batches
+
+
+def test_a_cascade_is_measured_with_all_its_stages(composed, tmp_path):
+    small = ("image_size=64", "head.every=4", "head.width=4", "head.hidden=16")
+    config = composed("codec=cascade", *small, "head.exit=compact", "head.threshold=1e9", "codec.failure=0.5")
+    module, file = LandmarkModule.from_config(config, MARKUP_68).eval(), tmp_path / "calibrated.safetensors"
+    assert module(torch.zeros(2, 3, 64, 64)).stages.tolist() == [1, 1]
+    save_safetensors(Checkpoint(file, dict(module.config), MARKUP_68, module.landmarker.state_dict()), file)
+    opened = speed.open_module(str(file), "cpu")
+    assert opened.landmarker.head.exit == opened.config["head"]["exit"] == "none"
+    assert opened(torch.zeros(2, 3, 64, 64)).stages.tolist() == [3, 3]

@@ -140,6 +140,22 @@ def test_a_great_error_is_no_negative_score() -> None:
     assert (scores == 0).all()
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("field", ["points", "errors"])
+def test_a_face_that_is_not_finite_is_the_centre_with_score_0(bad: float, field: str) -> None:
+    codec, (output, _) = Cascade(100, LEVELS), drawn()
+    before = codec.decode(output)
+    spoilt = {"points": output.points.clone(), "errors": output.errors.clone()}
+    spoilt[field][(1, 0, 2, 1) if field == "points" else (1, 0)] = bad  # of the second stage's first face
+    readings = codec.decode(output._replace(**spoilt))
+    points, scores = readings["stage_2"]
+    assert torch.equal(points[0], torch.full((4, 2), 49.5))
+    assert torch.equal(scores[0], torch.zeros(4))
+    assert all(torch.equal(new[1], old[1]) for new, old in zip(readings["stage_2"], before["stage_2"], strict=True))
+    for name in ("cascade", "stage_1", "stage_3"):
+        assert all(torch.equal(new, old) for new, old in zip(readings[name], before[name], strict=True))
+
+
 def test_half_precision_is_read_in_float32() -> None:
     codec, (output, truth) = Cascade(256, LEVELS), drawn()
     half = output._replace(points=output.points.half(), errors=output.errors.half())

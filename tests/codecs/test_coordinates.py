@@ -120,6 +120,25 @@ def test_what_is_not_finite_is_the_centre_with_score_0(bad: float, field: int) -
     assert (scores > 0).sum() == scores.numel() - 1
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("field", [0, 1])
+def test_a_point_that_is_not_finite_may_be_anywhere_on_the_crop(bad: float, field: int) -> None:
+    codec, out = Coordinates(100), output()
+    expected = codec.covariance(out)
+    expected[1, 2] = 2 * 100**2 * torch.eye(2)
+    out[field][-1, 1, 2, 0] = bad
+    torch.testing.assert_close(codec.covariance(out), expected)
+
+
+def test_double_precision_stays() -> None:
+    torch.manual_seed(0)
+    codec, out, told = Coordinates(128, RLE(layers=2, width=8)), output(), truth(128 * torch.rand(3, 4, 2))
+    single = codec.loss(out, told)
+    double = codec.double().loss(Regression(*(x.double() for x in out)), told)
+    assert double.dtype == torch.float64
+    assert double.item() == pytest.approx(single.item(), rel=1e-5)
+
+
 def test_scores_stay_in_0_to_1() -> None:
     out = Regression(torch.zeros(1, 1, 2, 2), torch.tensor([[[[3.0, 3.0], [0.0, 0.0]]]]))
     assert Coordinates(100).decode(out)["coordinates"][1].tolist() == [[0.0, 1.0]]

@@ -10,7 +10,7 @@ from keyposs.codecs import DistanceMap
 from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
-from keyposs.losses import Loss, awing, dsnt, huber, star
+from keyposs.losses import Loss, awing, dsnt, huber, mse, star
 from keyposs.types import Truth
 
 SIZES = [64, 32, 16, 8, 4]
@@ -68,6 +68,21 @@ def test_loss_of_the_target_is_zero_and_masks_by_visibility() -> None:
         visible = torch.tensor([[True, False]])
         assert part.loss(output, Truth(keypoints, visible, torch.ones(1))).item() == 0
         assert part.loss(output, Truth(keypoints, ~visible, torch.ones(1))).item() > 0
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("loss", [mse, partial(awing, weight=10.0), star, dsnt])
+def test_a_keypoint_that_is_not_annotated_may_be_nan(loss: Loss, log: bool) -> None:
+    part = codec(8, loss=loss, log=log)
+    output = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    keypoints, visible = torch.tensor([[[30.0, 40.0], [torch.nan, torch.nan]]]), torch.tensor([[True, False]])
+    value = part.loss(output, Truth(keypoints, visible, torch.ones(1)))
+    (gradient,) = torch.autograd.grad(value, output)
+    alone = part.loss(output[:, :1], Truth(keypoints[:, :1], visible[:, :1], torch.ones(1)))
+    torch.testing.assert_close(value, alone)
+    torch.testing.assert_close(gradient, torch.autograd.grad(alone, output)[0])
+    assert gradient[0, 0].abs().max() > 0
+    assert not gradient[0, 1].any()
 
 
 def test_loss_is_computed_in_float32_under_half_precision() -> None:

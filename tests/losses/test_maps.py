@@ -46,6 +46,13 @@ def test_awing_weighs_the_cells_near_the_peak_by_the_papers_map() -> None:
     assert 0 < binary.sum() < mask.gt(1).sum() < 50
 
 
+@pytest.mark.parametrize("faces", [0, 1])
+def test_awing_of_no_face_is_empty(faces: int) -> None:
+    maps = torch.rand(faces, 3, 12, 12)
+    assert awing(maps, maps, weight=10).shape == maps.shape
+    assert visible_mean(awing(maps, maps, weight=10), torch.ones(faces, 3, dtype=torch.bool)).item() == 0
+
+
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
 def test_awing_is_smooth_where_its_halves_meet(target: float) -> None:
     y = torch.full((2,), target, dtype=torch.float64)

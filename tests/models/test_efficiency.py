@@ -1,12 +1,13 @@
 """Costs against sums by hand, and against measured ones of the paper's code."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from keyposs.models import ConvHead, HRNet, Landmarker, efficiency
+from keyposs.models import CascadeHead, ConvHead, HRNet, Landmarker, Patches, efficiency
 
 TABLE_6 = {
     64: (4.694e9, 9_662_528),
@@ -43,3 +44,12 @@ def test_counting_leaves_modes_and_statistics_alone():
     efficiency(net, image_size=8)
     assert [module.training for module in net.modules()] == [True, True, True, False]
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_a_cascade_costs_all_its_stages_however_soon_faces_stop() -> None:
+    def cost(**options: object) -> dict[str, int]:
+        head = partial(CascadeHead, image_size=64, width=4, hidden=16, **options)
+        return efficiency(Landmarker(Patches(64), head, keypoints=5), image_size=64)
+
+    assert cost(exit="compact", threshold=1e9) == cost(exit="mask", threshold=1e9) == cost()
+    assert cost(levels=(2,))["macs"] == cost()["macs"] // 3
