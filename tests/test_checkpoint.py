@@ -14,6 +14,7 @@ from keyposs.errors import KeyposError
 from keyposs.losses import RLE
 from keyposs.markup import MARKUP_68
 from keyposs.module import LandmarkModule
+from keyposs.resume import run_of
 
 Small = Callable[..., DictConfig]
 
@@ -168,3 +169,13 @@ def test_find(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     assert find(tmp_path, "best.ckpt", "last.ckpt").name == "last.ckpt"
+
+
+def test_a_run_directory_may_be_called_by_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`checkpoint=0` and `resume=0` reach the commands as numbers."""
+    (tmp_path / "0" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "0" / "checkpoints" / "last.ckpt").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find(0, "last.ckpt") == Path("0", "checkpoints", "last.ckpt")
+    assert run_of(0) == "0"
+    assert run_of(1) is None

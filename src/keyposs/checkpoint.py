@@ -37,13 +37,15 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]  # of the landmarker; and of the codec's loss, after "codec."
 
 
-def find(path: str | Path, *names: str) -> Path:
+def find(path: str | Path | int, *names: str) -> Path:
     """The file that `checkpoint=` or `resume=` means: a file as it is, of a run directory the first of `names`.
+
+    A run directory called `0` reaches this as a number.
 
     Raises:
         KeyposError: if there is none.
     """
-    path = Path(path)
+    path = Path(str(path))
     if path.is_file():
         return path
     if not path.is_dir():
@@ -58,7 +60,7 @@ def find(path: str | Path, *names: str) -> Path:
     )
 
 
-def load(path: str | Path) -> Checkpoint:
+def load(path: str | Path | int) -> Checkpoint:
     """Reads a checkpoint onto the CPU; of a run directory its best weights, else its last.
 
     Raises:

@@ -28,7 +28,7 @@ CHANGEABLE = (
 """What may change when a run goes on; the rest is what the checkpoint was trained as."""
 
 
-def run_of(path: str | Path | None) -> str | None:
+def run_of(path: str | Path | int | None) -> str | None:
     """The run directory that `resume=` means: itself, or the one around a file in its checkpoints; None if neither.
 
     >>> run_of("nowhere") is None
@@ -36,7 +36,7 @@ def run_of(path: str | Path | None) -> str | None:
     """
     if path is None:
         return None
-    path = Path(path)
+    path = Path(str(path))  # a folder called 0 is a number to Hydra
     if path.is_file():
         return str(path.parent.parent) if path.parent.name == "checkpoints" else None
     return str(path) if path.is_dir() else None
@@ -53,7 +53,7 @@ def recompose(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         KeyposError: if the run has no config, or an override is none of `CHANGEABLE`.
     """
     run = run_of(config.resume)
-    file = Path(run or config.resume) / "config.yaml"
+    file = Path(run or str(config.resume)) / "config.yaml"
     if not file.is_file():
         raise KeyposError(config.resume, "is not a run directory (no config.yaml)", "give the one to go on with")
     saved = OmegaConf.load(file)
