@@ -183,12 +183,16 @@ def test_commands_name_no_machine_and_those_of_resumed_runs_are_the_first(runs, 
     first = "python -m keyposs.train codec=cascade data=300w data.root=/home/me/300w datamodule.cache=/tmp/c seed=0"
     starts = [{"command": first, "commit": "1234567"}, {"command": "python -m keyposs.train resume=x", "commit": "9"}]
     (runs[2] / "environment.json").write_text(json.dumps(starts))
+    known = json.loads((runs[2] / "run.json").read_text())
+    (runs[2] / "run.json").write_text(json.dumps({**known, "resumed": True}))
     command(*runs, "--no-speed")
     text = capsys.readouterr().out
     assert "\n    python -m keyposs.train codec=cascade data=300w data.root=FOLDER seed=0\n" in text
     assert "/home" not in text
-    assert "resume" not in text
-    assert [row["commit"] for row in tables(text)[2]] == ["1234567", "abc1234", "abc1234"]
+    assert "resume=" not in text
+    trainings = tables(text)[2]
+    assert [row["commit"] for row in trainings] == ["1234567", "abc1234", "abc1234"]
+    assert [row["time"] for row in trainings] == ["1:02:03 since resumed", "1:02:03", "1:02:03"]
     assert text.count("\n    python -m keyposs.train heatmap_size=16\n") == 2
 
 

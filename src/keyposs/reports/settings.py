@@ -53,7 +53,7 @@ def facts(run: Run) -> dict[str, Cell]:
         "GMACs": Cell(macs and macs / 1e9, ".3g"),
         "latency, ms a face": Cell(latency, ".1f"),
         "epochs": Cell(known.get("epochs"), ".0f"),
-        "time": Cell(clock(known.get("seconds"))),
+        "time": Cell(clock(known.get("seconds"), resumed=bool(known.get("resumed")))),
         "hardware": Cell(known.get("hardware")),
         "torch": Cell(known.get("torch")),
         "version": Cell(known.get("version")),
@@ -63,13 +63,13 @@ def facts(run: Run) -> dict[str, Cell]:
     }
 
 
-def clock(seconds: float | None) -> str | None:
-    """Hours, minutes and seconds.
+def clock(seconds: float | None, *, resumed: bool = False) -> str | None:
+    """Hours, minutes and seconds of a training, or of what was left of it when it was resumed.
 
-    >>> clock(3723.4)
-    '1:02:03'
+    >>> clock(3723.4), clock(3723.4, resumed=True)
+    ('1:02:03', '1:02:03 since resumed')
     """
-    return None if seconds is None else str(timedelta(seconds=int(seconds)))
+    return None if seconds is None else str(timedelta(seconds=int(seconds))) + " since resumed" * resumed
 
 
 def configs(comparison: Comparison) -> Section | None:
