@@ -41,8 +41,8 @@ METHODS = {
     ),
     "star": (
         ["loss=star", *MOBILE],
-        {"centroid", "one_hot", "dark", "multilateration", "pseudorange"},
-        {"distance_maps"},
+        {"centroid", "one_hot", "dark"},
+        set(),
     ),
 }
 """Overrides, readings, and pictures of how points were found."""

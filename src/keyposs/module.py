@@ -139,5 +139,5 @@ def _check_flip_test(config: DictConfig) -> None:
     exit = config.head.get("exit", "none")
     if config.get("flip_test") and exit != "none":
         cause = f"has no sense with head.exit={exit}: a face and its mirror image would stop apart"
-        remedy = "leave flip_test out, or read all stages: the run's own checkpoint, or head.exit=none in training"
+        remedy = "set flip_test=false, or read all stages: the run's own checkpoint, or head.exit=none in training"
         raise KeyposError("flip_test=true", cause, remedy)
