@@ -16,7 +16,8 @@ from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
 SIZES = (64, 32, 16, 8, 4)
 SOLVERS = (multilateration, pseudorange, gauss_newton)
 EQUAL_WEIGHTS = partial(pseudorange, weighted=False)
-AMPLITUDE_FREE = (multilateration, pseudorange, EQUAL_WEIGHTS)
+ALL_CELLS = partial(pseudorange, kernel=None)
+AMPLITUDE_FREE = (multilateration, pseudorange, EQUAL_WEIGHTS, ALL_CELLS)
 
 
 def error(decoder, maps, points, **options):

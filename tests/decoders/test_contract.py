@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,14 +10,20 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import keyposs.decoders
+from keyposs.decoders import pseudorange
 
 NAMES = keyposs.decoders.__all__
+ALL_CELLS = "pseudorange of all cells"
 CENTRE = torch.tensor([3.5, 2.5])  # of the 6 x 8 maps below
 
 
-@pytest.fixture(params=NAMES)
+def named(name):
+    return partial(pseudorange, kernel=None) if name == ALL_CELLS else getattr(keyposs.decoders, name)
+
+
+@pytest.fixture(params=[*NAMES, ALL_CELLS])
 def decoder(request):
-    return getattr(keyposs.decoders, request.param)
+    return named(request.param)
 
 
 def blob(x=4.3, y=2.2, h=6, w=8, sigma=2.0):
@@ -172,14 +179,14 @@ def test_gradients_are_finite_on_awkward_maps(decoder):
     assert maps.grad.isfinite().all()
 
 
-DIFFERENTIABLE = ("centroid", "multilateration", "pseudorange", "dark", "soft_argmax", "gauss_newton")
+DIFFERENTIABLE = ("centroid", "multilateration", "pseudorange", ALL_CELLS, "dark", "soft_argmax", "gauss_newton")
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_gradients_are_those_of_the_point(name):
     maps = (0.9 * blob(3.6, 2.7) + 0.01 * noisy(2)).double().requires_grad_()
     # eps: gauss_newton finds its minimum to about 1e-8 cell
-    assert torch.autograd.gradcheck(lambda m: getattr(keyposs.decoders, name)(m), (maps,), eps=1e-4, atol=1e-3)
+    assert torch.autograd.gradcheck(named(name), (maps,), eps=1e-4, atol=1e-3)
 
 
 class _NoSync(TorchDispatchMode):

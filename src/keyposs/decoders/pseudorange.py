@@ -1,38 +1,28 @@
 """Multilateration with an unknown amplitude, as satellite navigation solves an unknown clock."""
 
-from typing import NamedTuple
-
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
-from keyposs.decoders._anchors import Peak, best_window, find_peak, reading, squared_ranges
+from keyposs.decoders._all_cells import fix_all
+from keyposs.decoders._anchors import Peak, best_window, find_peak, finite, precise, reading, squared_ranges
+from keyposs.decoders._fix import Fix, closed_form
 from keyposs.types import Heatmaps, Points, Scores
 
 _SINGULAR = 1e-8  # cells^4: anchors whose weights, the peak's being 1, span less than this say no direction
 
 
-class Fix(NamedTuple):
-    """A solve in closed form, with what its covariance needs."""
-
-    x: Float[Tensor, "*batch"]  # cells of the map; the peak's where the system is singular
-    y: Float[Tensor, "*batch"]
-    Sxx: Float[Tensor, "*batch"]  # centred second moments of the anchors under their weights
-    Sxy: Float[Tensor, "*batch"]
-    Syy: Float[Tensor, "*batch"]
-    det: Float[Tensor, "*batch"]  # of the moments; 1 where the system is singular
-    regular: Bool[Tensor, "*batch"]
-    residual: Float[Tensor, "*batch"]  # weighted sum of squares that the solution leaves, cells^4
-
-
-def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int, weighted: bool = True) -> Fix:
+def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int | None, weighted: bool = True) -> Fix:
     """Weighted least squares of `2 a . x + b = |a|^2 - d^2`; centring on the weighted mean eliminates `b`.
 
     The weights are `(p / peak)^2`, or 1 for all.
 
     Raises:
-        ValueError: if the kernel is below 2 or larger than the map.
+        ValueError: if the kernel is below 2 or larger than the map, or all cells are to count alike.
     """
+    if kernel is None:
+        if not weighted:
+            raise ValueError("weighted=False needs a kernel: cells far from the peak say too little to count alike")
+        return fix_all(logs(heatmaps), sigma)
     window = best_window(heatmaps, peak, kernel)
     squared = squared_ranges(window.responses, sigma, kernel)
     weight = window.responses.clamp_min(0) ** 2 if weighted else torch.ones_like(window.responses)
@@ -44,20 +34,19 @@ def solve(heatmaps: Heatmaps, peak: Peak, sigma: float, kernel: int, weighted: b
     share = weight / torch.where(total > 0, total, 1.0)
     ax, ay, q = (t - (share * t).sum(-1, keepdim=True) for t in (ax, ay, q))
     wx, wy = weight * ax, weight * ay
-    Sxx, Sxy, Syy = (wx * ax).sum(-1), (wx * ay).sum(-1), (wy * ay).sum(-1)
-    Sxq, Syq, Sqq = (wx * q).sum(-1), (wy * q).sum(-1), (weight * q * q).sum(-1)
-    det = Sxx * Syy - Sxy * Sxy
-    regular = det > _SINGULAR
-    det = torch.where(regular, det, 1.0)
-    x, y = (Syy * Sxq - Sxy * Syq) / det, (Sxx * Syq - Sxy * Sxq) / det
-    left = 4 * (Sqq - x * Sxq - y * Syq).clamp_min(0)
-    x = torch.where(regular, window.x + middle + x, peak.x)
-    y = torch.where(regular, window.y + middle + y, peak.y)
-    return Fix(x, y, Sxx, Sxy, Syy, det, regular, left)
+    moments = (wx * ax).sum(-1), (wx * ay).sum(-1), (wy * ay).sum(-1)
+    told = (wx * q).sum(-1), (wy * q).sum(-1)
+    return closed_form(moments, told, (window.x + middle, window.y + middle), (peak.x, peak.y), _SINGULAR)
+
+
+def logs(heatmaps: Heatmaps) -> Tensor:
+    """`ln p` of all cells; what is not positive or not finite counts as the smallest normal number."""
+    values = finite(precise(heatmaps))
+    return values.clamp_min(torch.finfo(values.dtype).tiny).log()
 
 
 def pseudorange(
-    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int = 3, weighted: bool = True
+    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int | None = 3, weighted: bool = True
 ) -> tuple[Points, Scores]:
     """Fix the point and the map's amplitude together, by weighted linear least squares.
 
@@ -68,21 +57,22 @@ def pseudorange(
 
     is linear in `(x, b)`. No anchor is privileged, and the amplitude cancels. Equal noise on all cells makes
     `var(ln p_i)` grow as `1 / p_i^2`, so the weights are `p_i^2`. Anchors are those of `multilateration`,
-    relative to the middle of their window, which keeps float32 exact; the 3 x 3 normal equations shrink to
-    2 x 2 when centred on the weighted mean, and are solved in closed form.
+    relative to the middle of their window, which keeps float32 exact; or all cells of the map, which is what the loss
+    `end_to_end` trains. The 3 x 3 normal equations shrink to 2 x 2 when centred on the weighted mean, and are solved
+    in closed form.
 
     Args:
         heatmaps: distance maps.
         sigma: of the maps, in cells.
-        kernel: side of the anchor window, in cells.
-        weighted: by `p_i^2`; else all anchors count alike.
+        kernel: side of the anchor window, in cells; None for all cells.
+        weighted: by `p_i^2`; else all anchors of the window count alike.
 
     Returns:
         Points in cells, and peaks clamped to [0, 1]; a map without a positive cell reads as its centre, 0. A
         spike, whose other anchors carry no weight, reads as its cell.
 
     Raises:
-        ValueError: if the kernel is below 2 or larger than the map.
+        ValueError: if the kernel is below 2 or larger than the map, or there is none to count anchors alike in.
 
     >>> import torch
     >>> x, y = torch.arange(6.0), torch.arange(5.0)[:, None]
