@@ -157,8 +157,9 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
     try:
         module.landmarker.load_state_dict({k: v for k, v in checkpoint.weights.items() if k not in of_codec})
         stored = {key.removeprefix(CODEC): value for key, value in of_codec.items()}
-        if _shapes(stored) == _shapes(module.codec.state_dict()):  # another loss starts with weights of its own
-            module.codec.load_state_dict(stored)
+        fitting = _shapes(stored).items() & _shapes(module.codec.state_dict()).items()
+        # another loss starts with weights of its own
+        module.codec.load_state_dict({name: stored[name] for name, _ in fitting}, strict=False)
     except RuntimeError as error:
         raise KeyposError(
             checkpoint.file,

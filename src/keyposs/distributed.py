@@ -37,6 +37,15 @@ def from_rank_zero(make: Callable[[], T]) -> T:
     return given[0]  # type: ignore[return-value]
 
 
+def gather(rows: list[T]) -> list[T]:
+    """The rows of every rank, on every rank."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return rows
+    gathered: list[list[T]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(gathered, rows)
+    return [row for of_rank in gathered for row in of_rank]
+
+
 @cache
 def started(format: str) -> str:
     """When the command was started, as strftime writes it; for the processes of torchrun, on any host, that of rank 0.

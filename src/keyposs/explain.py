@@ -46,7 +46,7 @@ def explain(codec: Codec, output: Any, face: Seen) -> Mapping[str, viz.Picture]:
 @explain.register
 def _(codec: DistanceMap, output: torch.Tensor, face: Seen) -> Mapping[str, viz.Picture]:
     """Six landmarks' maps with anchors and range circles; none of maps that were not trained to tell ranges."""
-    if codec.log:
+    if codec.activation == "softmax":
         return {}
     kernel = getattr(codec.decoders.get("multilateration"), "keywords", {}).get("kernel", 2)
     maps = codec.maps(output[:1])[0].double().cpu().numpy()

@@ -70,10 +70,10 @@ def test_loss_of_the_target_is_zero_and_masks_by_visibility() -> None:
         assert part.loss(output, Truth(keypoints, ~visible, torch.ones(1))).item() > 0
 
 
-@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("activation", ["identity", "exp", "softmax"])
 @pytest.mark.parametrize("loss", [mse, partial(awing, weight=10.0), star, dsnt])
-def test_a_keypoint_that_is_not_annotated_may_be_nan(loss: Loss, log: bool) -> None:
-    part = codec(8, loss=loss, log=log)
+def test_a_keypoint_that_is_not_annotated_may_be_nan(loss: Loss, activation: str) -> None:
+    part = codec(8, loss=loss, activation=activation)
     output = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     keypoints, visible = torch.tensor([[[30.0, 40.0], [torch.nan, torch.nan]]]), torch.tensor([[True, False]])
     value = part.loss(output, Truth(keypoints, visible, torch.ones(1)))
@@ -131,7 +131,7 @@ def test_a_flip_test_of_true_maps_has_no_bias(size: int) -> None:
 @pytest.mark.parametrize("size", [64, 16, 4])
 def test_logarithms_of_maps_are_read_as_maps(size: int) -> None:
     """Up to an additive constant of the output, which a softmax does not see."""
-    logarithmic = codec(size, log=True)
+    logarithmic = codec(size, activation="softmax")
     keypoints = 60 + 130 * torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(size))
     output = logarithmic.encode(keypoints) + torch.randn(4, 3, 1, 1)
     points, scores = logarithmic.decode(output)["multilateration"]
@@ -143,7 +143,7 @@ def test_logarithms_of_maps_are_read_as_maps(size: int) -> None:
 
 @pytest.mark.parametrize("loss", [star, dsnt])
 def test_losses_of_a_maps_mean_vanish_at_the_truth(loss: Loss) -> None:
-    logarithmic = codec(32, log=True, loss=loss)
+    logarithmic = codec(32, activation="softmax", loss=loss)
     keypoints = torch.full((1, 2, 2), 130.0)
     truth = Truth(keypoints, torch.ones(1, 2, dtype=torch.bool), torch.ones(1))
     right = logarithmic.loss(logarithmic.encode(keypoints), truth)

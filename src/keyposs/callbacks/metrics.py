@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.distributed import all_gather_object, get_world_size, is_initialized
 from torchmetrics import MeanMetric
 
 from keyposs.data import FaceDataModule
+from keyposs.distributed import gather
 from keyposs.metrics import FaceErrors, nme_per_face, to_image
 from keyposs.module import LandmarkModule, Reading
 from keyposs.types import Faces
@@ -111,7 +111,7 @@ class DecoderMetrics(pl.Callback):
             if value["faces"] > 0
         ]
         order = {annotation.name: i for i, annotation in enumerate(data_of(trainer).annotations(split))}
-        self.predictions[split] = sorted(_gather(list(self._records(split))), key=lambda row: order[row["name"]])
+        self.predictions[split] = sorted(gather(list(self._records(split))), key=lambda row: order[row["name"]])
 
     def _records(self, split: str) -> Iterator[dict[str, Any]]:
         for batch in self.kept:
@@ -142,12 +142,3 @@ def _facts(trainer: pl.Trainer, module: LandmarkModule, split: str) -> dict[str,
         "norm": dataset.norm,
         "seed": module.config["seed"],
     }
-
-
-def _gather(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of every rank."""
-    if not is_initialized():
-        return rows
-    gathered: list[list[dict[str, Any]]] = [[] for _ in range(get_world_size())]
-    all_gather_object(gathered, rows)
-    return [row for of_rank in gathered for row in of_rank]

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,6 +25,13 @@ class Codec(nn.Module, ABC):
 
     reads: type
     """Of what kind the output is; a head says so with `gives`."""
+
+    spread: Tensor
+    """What standard deviations are multiplied by; NaN where they mean nothing before they are calibrated."""
+
+    def __init__(self, spread: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer("spread", torch.tensor(spread))
 
     @property
     @abstractmethod
@@ -53,5 +61,13 @@ class Codec(nn.Module, ABC):
         """Every configured reading of an output: its name, points in crop pixels (b, k, 2) and scores (b, k)."""
 
     @abstractmethod
+    def told(self, output: Output) -> Float[Tensor, "b k 2 2"] | None:
+        """The covariance of each point as the output has it, in crop pixels squared; None where it has none."""
+
     def covariance(self, output: Output) -> Float[Tensor, "b k 2 2"] | None:
-        """How uncertain each point is: its covariance in crop pixels squared; None where the codec tells none."""
+        """How uncertain each point is: its covariance in crop pixels squared, with the scale that `Calibration` fitted.
+
+        None where the codec tells none, or none that means anything before it is calibrated.
+        """
+        told = self.told(output)
+        return None if told is None or self.spread.isnan() else self.spread.square() * told

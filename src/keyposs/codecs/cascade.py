@@ -127,7 +127,7 @@ class Cascade(Codec):
         """Whether a face with this estimate counts as found."""
         return errors <= (torch.inf if self.failure is None else self.failure)
 
-    def covariance(self, output: CascadeOutput) -> None:
+    def told(self, output: CascadeOutput) -> None:
         """None: the estimate is one of the whole face."""
 
 

@@ -56,5 +56,5 @@ class Converted(Codec):
             for name, (points, scores) in self.codec.decode(output).items()
         }
 
-    def covariance(self, output: Any) -> None:
+    def told(self, output: Any) -> None:
         """None: how the errors of points that are averaged go together is not known."""

@@ -83,8 +83,8 @@ class Coordinates(Codec):
         scores = torch.where(finite, 1 - scale.mean(-1), 0).clamp(0, 1)
         return {self.method: (self._to_pixels(points), scores)}
 
-    def covariance(self, output: Regression) -> Float[Tensor, "b k 2 2"]:
-        """Diagonal: the variance `2 b^2` of a Laplace distribution of the last stage's scale `b`.
+    def told(self, output: Regression) -> Float[Tensor, "b k 2 2"]:
+        """Diagonal, see `Codec.told`: the variance `2 b^2` of a Laplace distribution of the last stage's scale `b`.
 
         With `loss=rle` too, where the scale is the mean error as well and the flow alone shapes its distribution. A
         point that `decode` cannot read may be anywhere on the crop.

@@ -8,13 +8,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from keyposs.codecs.base import Codec
+from keyposs.decoders import uncertainty
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
 from keyposs.losses import Loss, check_loss, mse, visible_mean
 from keyposs.types import Decoder, Truth
 
-FITTING = "mse, huber, awing, star, dsnt"
+FITTING = "mse, huber, awing, star, dsnt, end_to_end"
 """Losses of maps."""
+
+ACTIVATIONS = ("identity", "exp", "softmax")
 
 
 @final
@@ -30,11 +33,12 @@ class DistanceMap(Codec):
         unbiased: centre the Gaussian on the real-valued position and draw the whole map; else round the centre to
             the nearest cell (halves up) and cut it off at 3 sigma, which loses the sub-cell position for good.
         loss: of maps, see `keyposs.losses`.
-        log: the network gives the logarithms of maps, which add up to `2 pi sigma^2` like a Gaussian's; so a softmax.
+        activation: what makes maps of the network's output: `identity`; `exp`, whose output is `ln h` and never
+            underflows; or `softmax`, times `2 pi sigma^2`, the sum of a Gaussian.
 
     Raises:
-        KeyposError: if sigma is not positive, no decoder is given, one cannot read a map of this size, or the loss is
-            not one of maps.
+        KeyposError: if sigma is not positive, the activation is unknown, no decoder is given, one cannot read a map of
+            this size, or the loss is not one of maps.
 
     >>> from keyposs.decoders import multilateration
     >>> codec = DistanceMap(Grid(256, 8), {"multilateration": multilateration})
@@ -55,13 +59,15 @@ class DistanceMap(Codec):
         sigma: float = 2.0,
         unbiased: bool = True,
         loss: Loss = mse,
-        log: bool = False,
+        activation: str = "identity",
     ) -> None:
-        super().__init__()
+        super().__init__(spread=float("nan"))
         if not 0 < sigma < float("inf"):
             raise KeyposError(f"codec.sigma={sigma}", "is not a positive number of cells", "use 2, as the paper does")
+        if activation not in ACTIVATIONS:
+            raise KeyposError(f"codec.activation={activation}", "is unknown", f"choose from {', '.join(ACTIVATIONS)}")
         self.grid, self.sigma, self.unbiased = grid, sigma, unbiased
-        self.map_loss, self.log = loss, log
+        self.map_loss, self.activation = loss, activation
         self.decoders = dict(decoders)
         self.encoding = "unbiased" if unbiased else "biased"
         self._check_decoders()
@@ -73,17 +79,19 @@ class DistanceMap(Codec):
         return tuple(self.decoders)
 
     def encode(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k h w"]:
-        """The maps, or their logarithms."""
+        """The maps, or their logarithms, of which `exp` and `softmax` make them."""
         maps = self.draw(keypoints)
-        return maps.clamp(min=torch.finfo(maps.dtype).tiny).log() if self.log else maps
+        return maps if self.activation == "identity" else maps.clamp(min=torch.finfo(maps.dtype).tiny).log()
 
     def maps(self, output: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
         """The maps of an output, each in one piece, or every decoder would copy it."""
         output = output.contiguous()
-        if not self.log:
+        if self.activation == "identity":
             return output
-        precise = torch.promote_types(output.dtype, torch.float32)
-        return 2 * torch.pi * self.sigma**2 * output.flatten(-2).softmax(-1, dtype=precise).view_as(output)
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        if self.activation == "exp":
+            return output.exp()
+        return 2 * torch.pi * self.sigma**2 * output.flatten(-2).softmax(-1).view_as(output)
 
     def draw(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k h w"]:
         """Draws the maps, as the outer product of a Gaussian along y and one along x."""
@@ -121,8 +129,10 @@ class DistanceMap(Codec):
             readings[name] = self.grid.to_pixels(cells), scores
         return readings
 
-    def covariance(self, output: Float[Tensor, "b k h w"]) -> None:
-        """None."""
+    def told(self, output: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"]:
+        """That of the pseudorange fix of all cells, for noise of 1 on each: see `keyposs.decoders.uncertainty`."""
+        cells = uncertainty(self.maps(output), sigma=self.sigma, kernel=None, noise=1.0)
+        return self.grid.stride**2 * cells
 
     def _check_loss(self) -> None:
         corner = torch.zeros(1, 1, 2)

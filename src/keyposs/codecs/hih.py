@@ -144,7 +144,7 @@ class HIH(Codec):
             readings[name] = self.grid.to_pixels(cells), scores
         return readings
 
-    def covariance(self, output: HIHOutput) -> None:
+    def told(self, output: HIHOutput) -> None:
         """None: the maps are trained to one width, sure or not."""
         return None
 

@@ -8,12 +8,14 @@ give values (b, k, ...), and take and ignore what they do not need.
 from keyposs.losses.average import Loss, check_loss, name_of, visible_mean
 from keyposs.losses.coordinates import laplace, smooth_l1, wing
 from keyposs.losses.dsnt import dsnt
+from keyposs.losses.end_to_end import EndToEnd
 from keyposs.losses.maps import awing, huber, mse
 from keyposs.losses.rle import RLE
 from keyposs.losses.star import star
 
 __all__ = [
     "RLE",
+    "EndToEnd",
     "Loss",
     "awing",
     "check_loss",

@@ -13,6 +13,7 @@ from keyposs.models.hrnet import HRNet
 from keyposs.models.landmarker import Landmarker
 from keyposs.models.patches import Patches
 from keyposs.models.pyramid import Pyramid
+from keyposs.models.slim import Slim
 
 __all__ = [
     "CascadeHead",
@@ -24,6 +25,7 @@ __all__ = [
     "Landmarker",
     "Patches",
     "Pyramid",
+    "Slim",
     "backbone",
     "efficiency",
 ]
