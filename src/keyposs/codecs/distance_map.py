@@ -19,6 +19,9 @@ FITTING = "mse, huber, awing, star, dsnt, end_to_end"
 
 ACTIVATIONS = ("identity", "exp", "softmax")
 
+HIGHEST = 80.0
+"""Logarithms above it count as this: float32 holds no number that is much higher."""
+
 
 @final
 class DistanceMap(Codec):
@@ -90,7 +93,7 @@ class DistanceMap(Codec):
             return output
         output = output.to(torch.promote_types(output.dtype, torch.float32))
         if self.activation == "exp":
-            return output.exp()
+            return output.clamp(max=HIGHEST).exp()
         return 2 * torch.pi * self.sigma**2 * output.flatten(-2).softmax(-1).view_as(output)
 
     def draw(self, keypoints: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k h w"]:

@@ -44,7 +44,7 @@ def uncertainty(
         assert kernel is not None
         variance = _left_over(heatmaps, peak, fix, sigma, kernel)
     else:
-        variance = (noise / peak.value.clamp_min(1e-30)) ** 2  # relative to the peak, as the weights are
+        variance = (noise / peak.value.clamp_min(1e-10)) ** 2  # relative to the peak, as the weights are
     scale = sigma**4 * variance / fix.det
     solved = fix.regular & (peak.value > 0)
     xx = torch.where(solved, scale * fix.Syy, w * w / 12)

@@ -62,5 +62,5 @@ class EndToEnd(nn.Module):
         ex, ey = points[..., 0] - fix.x, points[..., 1] - fix.y
         # Moments are relative to the peak. Its height is detached there as it is here: in the product it cancels.
         scale = 2 * told.detach().amax((-2, -1)) - 2 * self.log_noise - 4 * math.log(self.sigma)
-        squared = scale.exp() * (fix.Sxx * ex**2 + 2 * fix.Sxy * ex * ey + fix.Syy * ey**2)
+        squared = scale.clamp(-80, 80).exp() * (fix.Sxx * ex**2 + 2 * fix.Sxy * ex * ey + fix.Syy * ey**2)
         return (3 * squared + ROUND).sqrt() - scale - fix.det.log() / 2
