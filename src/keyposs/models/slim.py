@@ -21,7 +21,7 @@ class Plan(NamedTuple):
 PLANS = {
     16: Plan(4, (48, 64, 128, 192), (0, 1, 1, 1)),
     32: Plan(4, (24, 32, 64, 96, 160), (0, 0, 1, 1, 1)),
-    64: Plan(8, (24, 40, 80, 128), (0, 1, 1, 1)),
+    64: Plan(8, (24, 40, 72, 128, 160), (0, 0, 1, 1, 1)),
 }
 """By the stride of the map. None costs more multiply-adds than KeyPosS's HRNet for that map (Table 6)."""
 
