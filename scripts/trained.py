@@ -44,8 +44,8 @@ class Trained(NamedTuple):
             KeyposError: if one of them cannot read maps of this size.
         """
         old = self.codec
-        new = DistanceMap(old.grid, decoders, sigma=old.sigma, unbiased=old.unbiased, loss=old.map_loss, activation=old.activation)
-        return self._replace(codec=new)
+        kept = {"sigma": old.sigma, "unbiased": old.unbiased, "loss": old.map_loss, "activation": old.activation}
+        return self._replace(codec=DistanceMap(old.grid, decoders, **kept))
 
 
 class Found(NamedTuple):

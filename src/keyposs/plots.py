@@ -81,7 +81,7 @@ def ced_figure(panels: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], *, t
         threshold: a fraction of the norm.
         norm: the normaliser's name, for the axis.
     """
-    figure, axes = _panels(panels, (5.4, 4.6))
+    figure, axes = panels_of(panels, (5.4, 4.6))
     styles = _styles(panels.values())
     for ax, errors in zip(axes, panels.values(), strict=True):
         for decoder, of_faces in errors.items():
@@ -94,7 +94,7 @@ def ced_figure(panels: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], *, t
             ax.step(*steps, where="post", label=label, **styles[decoder])
         ax.set(xlim=(0, 100 * threshold), ylim=(0, 100), xlabel=f"NME, % of {norm}")
         ax.set(ylabel="faces with at most this error, %")
-        _finish(ax, loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=2, handlelength=1, columnspacing=1)
+        finish(ax, loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=2, handlelength=1, columnspacing=1)
     return figure
 
 
@@ -107,7 +107,7 @@ def trend_figure(panels: Mapping[str, Mapping[str, Band]], *, norm: str, against
         against: what x is, for the axis.
         marks: the heatmap size that stands at an x; a network without maps has none.
     """
-    figure, axes = _panels(panels, (5.2, 4.2), share=True)
+    figure, axes = panels_of(panels, (5.2, 4.2), share=True)
     styles = _styles(panels.values())
     for ax, decoders in zip(axes, panels.values(), strict=True):
         for decoder, band in decoders.items():
@@ -121,7 +121,7 @@ def trend_figure(panels: Mapping[str, Mapping[str, Band]], *, norm: str, against
         ax.set_xticks(shown, [_tick(at, marks.get(at)) for at in shown])
         _log_ticks(ax)
         ax.label_outer()
-        _finish(ax)
+        finish(ax)
     return figure
 
 
@@ -136,7 +136,7 @@ def landmarks_figure(
         markup: whose contours are drawn.
         norm: the normaliser's name, for the colours.
     """
-    figure, axes = _panels(panels, (4.4, 3.8))
+    figure, axes = panels_of(panels, (4.4, 3.8))
     known = np.concatenate([errors[np.isfinite(errors)] for errors in panels.values()])
     scale = Normalize(*(known.min(), known.max()) if len(known) else (0, 1))  # the same for all, to compare
     for ax, errors in zip(axes, panels.values(), strict=True):
@@ -164,7 +164,7 @@ def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> F
         errors: per decoder, NME in percent.
         norm: the normaliser's name, for the axis.
     """
-    figure, (left, right) = _panels(["Training", "Validation"], (5.2, 4.0))
+    figure, (left, right) = panels_of(["Training", "Validation"], (5.2, 4.0))
     left.plot([*loss], [*loss.values()], color="0.25", label="train/loss", **_marks(loss))
     left.set(xlabel="epoch", ylabel="loss", yscale="log" if min(loss.values(), default=1) > 0 else "linear")
     styles = _styles([errors])
@@ -173,7 +173,7 @@ def training_figure(loss: Curve, errors: Mapping[str, Curve], *, norm: str) -> F
     right.set(xlabel="epoch", ylabel=f"NME, % of {norm}", yscale="log")
     _log_ticks(right)
     for ax in (left, right):
-        _finish(ax)
+        finish(ax)
     return figure
 
 
@@ -193,12 +193,12 @@ def robustness_figure(panels: Mapping[str, Mapping[str, Mapping[str, Line]]], *,
             for decoder, line in decoders.items():
                 ax.plot([*line], [*line.values()], marker="o", markersize=3, label=decoder, **styles[decoder])
             ax.set(title=f"{subset}: {kind}", xlabel="boxes off by up to, % of their side")
-            _finish(ax)
+            finish(ax)
         axes[0].set(ylabel=f"NME, % of {norm}", ylim=(0, None))
     return figure
 
 
-def _panels(titles: Collection[str], size: tuple[float, float], *, share: bool = False) -> tuple[Figure, list[Axes]]:
+def panels_of(titles: Collection[str], size: tuple[float, float], *, share: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure with a panel of some inches for each title, in rows."""
     columns = min(COLUMNS, len(titles))
     rows = -(-len(titles) // columns)
@@ -236,7 +236,8 @@ def _marks(curve: Curve) -> dict[str, Any]:
     return {"marker": "o"} if len(curve) == 1 else {}
 
 
-def _finish(ax: Axes, **legend: Any) -> None:
+def finish(ax: Axes, **legend: Any) -> None:
+    """The last of a panel: a light grid, no frame, and the legend of its lines."""
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_lines():

@@ -48,7 +48,10 @@ def test_the_right_noise_is_the_likeliest() -> None:
     """Points that lie where such a distribution puts them cost least with its own noise."""
     generator = torch.Generator().manual_seed(0)
     maps = logs_of(2.2, 3.1).exp().expand(1, 20000, 6, 6)
-    centre, covariance = pseudorange(maps, sigma=1.5, kernel=None)[0], uncertainty(maps, sigma=1.5, kernel=None, noise=0.1)
+    centre, covariance = (
+        pseudorange(maps, sigma=1.5, kernel=None)[0],
+        uncertainty(maps, sigma=1.5, kernel=None, noise=0.1),
+    )
     # of such a distribution: a radius drawn from the gamma distribution of the test above, in any direction
     radius = -torch.rand(2, 20000, generator=generator, dtype=torch.float64).log().sum(0) / math.sqrt(3)
     angle = 2 * math.pi * torch.rand(20000, generator=generator, dtype=torch.float64)

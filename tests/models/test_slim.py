@@ -50,7 +50,9 @@ def test_blocks_start_as_the_identity():
     torch.testing.assert_close(block(x), x)
 
 
-@pytest.mark.parametrize(("size", "remedy"), [(64, "choose heatmap_size from 16, 8, 4"), (5, "choose heatmap_size from")])
+@pytest.mark.parametrize(
+    ("size", "remedy"), [(64, "choose heatmap_size from 16, 8, 4"), (5, "choose heatmap_size from")]
+)
 def test_another_size_is_refused(size, remedy):
     with pytest.raises(KeyposError, match=rf"heatmap_size={size}: the slim network has strides 16, 32, 64.*{remedy}"):
         Slim(size, 256)

@@ -51,9 +51,7 @@ class Calibration(pl.Callback):
             module.codec.spread.fill_(spread(squares[np.isfinite(squares)]))
 
 
-def mahalanobis(
-    errors: Float[Tensor, "*batch 2"], covariances: Float[Tensor, "*batch 2 2"]
-) -> Float[Tensor, "*batch"]:
+def mahalanobis(errors: Float[Tensor, "*batch 2"], covariances: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch"]:
     """Squared errors in standard deviations, `e^T C^-1 e`."""
     (a, b), (_, c) = (row.unbind(-1) for row in covariances.unbind(-2))
     x, y = errors.unbind(-1)

@@ -36,5 +36,5 @@ def fix_all(logs: Float[Tensor, "*batch h w"], sigma: float) -> Fix:
     vy = ((rows * dy**3).sum(-1) + (first * dx**2).sum(-1)) / 2 + sigma**2 * (told.sum(-1) * dy).sum(-1)
     moments = (columns * dx**2).sum(-1) + DAMPING, (first * dx).sum(-1), (rows * dy**2).sum(-1) + DAMPING
     fix = closed_form(moments, (vx, vy), mean, mean, least=0)
-    S = (total * part for part in (fix.Sxx, fix.Sxy, fix.Syy))
-    return Fix(fix.x, fix.y, *S, total**2 * fix.det, fix.regular)
+    Sxx, Sxy, Syy = (total * part for part in moments)
+    return Fix(fix.x, fix.y, Sxx, Sxy, Syy, total**2 * fix.det, fix.regular)
