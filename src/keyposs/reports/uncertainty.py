@@ -25,7 +25,7 @@ FORMATS = {
 NOTE = (
     "RMS z: root mean square of the errors in standard deviations, 1 where they are honest; in 50 and 90 %: points "
     "inside their ellipses of these probabilities; Spearman: of error and standard deviation; AUROC: of a face's mean "
-    "standard deviation as a sign of failure, and of a point's as a sign that a box that was put on the face covers it; "
+    "standard deviation as a sign of failure, and of a point's as a sign that a box put on the face covers it; "
     "NME without the worst 10 %: of the points that are told to be the surest"
 )
 
