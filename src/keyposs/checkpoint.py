@@ -27,6 +27,12 @@ MODEL_KEYS = ("heatmap_size", "image_size", "backbone", "head", "codec")
 CODEC = "codec."
 """What the names of a codec's own weights begin with."""
 
+SPREAD = "spread"
+"""A codec's own weight; all others are its loss's."""
+
+PACKAGED = Path(__file__).with_name("weights")
+"""Trained networks that come with the package, `NAME.safetensors` each."""
+
 
 class Checkpoint(NamedTuple):
     """A trained network on disk: its composed config, its markup and its weights."""
@@ -37,8 +43,15 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]  # of the landmarker; and of the codec's loss, after "codec."
 
 
+def packaged() -> dict[str, Path]:
+    """The trained networks that come with the package, by their names."""
+    return {file.stem: file for file in sorted(PACKAGED.glob("*.safetensors"))}
+
+
 def find(path: str | Path | int, *names: str) -> Path:
     """The file that `checkpoint=` or `resume=` means: a file as it is, of a run directory the first of `names`.
+
+    What does not exist may be the name of a packaged network, such as `keyposs-8`.
 
     A run directory called `0` reaches this as a number.
 
@@ -49,7 +62,11 @@ def find(path: str | Path | int, *names: str) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise KeyposError(path, "does not exist", "give a .ckpt, a .safetensors or a run directory")
+        known = packaged()
+        if str(path) in known:
+            return known[str(path)]
+        remedy = f"give a .ckpt, a .safetensors, a run directory, or one of {', '.join(known)}"
+        raise KeyposError(path, "does not exist", remedy)
     for name in names:
         if (path / FOLDER / name).is_file():
             return path / FOLDER / name
@@ -130,6 +147,17 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     return merged
 
 
+def open_network(path: str | Path) -> LandmarkModule:
+    """The network of a checkpoint, in eval mode and without gradients.
+
+    Raises:
+        KeyposError: if `load` or `restore` objects.
+    """
+    checkpoint = load(path)
+    config = adopt(OmegaConf.create({"monitor": None}), checkpoint)
+    return restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval().requires_grad_(False)
+
+
 def read_once(config: DictConfig) -> DictConfig:
     """The same network, whose maps only the decoder that `monitor` names reads, since the others would be idle work."""
     read = config.codec.get("decoders")
@@ -157,9 +185,9 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
     try:
         module.landmarker.load_state_dict({k: v for k, v in checkpoint.weights.items() if k not in of_codec})
         stored = {key.removeprefix(CODEC): value for key, value in of_codec.items()}
-        fitting = _shapes(stored).items() & _shapes(module.codec.state_dict()).items()
-        # another loss starts with weights of its own
-        module.codec.load_state_dict({name: stored[name] for name, _ in fitting}, strict=False)
+        if _shapes(stored) != _shapes(module.codec.state_dict()):  # another loss starts with weights of its own
+            stored = {name: value for name, value in stored.items() if name == SPREAD}
+        module.codec.load_state_dict(stored, strict=False)
     except RuntimeError as error:
         raise KeyposError(
             checkpoint.file,
@@ -170,7 +198,8 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in weights.items()}
+    """Of a loss's weights; the codec's own is left out, which older checkpoints lack."""
+    return {name: value.shape for name, value in weights.items() if name != SPREAD}
 
 
 def _first_words(error: Exception) -> str:
