@@ -69,6 +69,14 @@ def test_a_part_alone_makes_no_full(composed: Compose, untrained: Checkpoint, tm
     assert {(row["split"], row["subset"], row["faces"]) for row in rows} == {("test", "common", 3)}
 
 
+def test_a_test_set_can_be_left_unread(composed: Compose, untrained: Checkpoint) -> None:
+    config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", *ONE_HOT, "test=false", name="evaluate")
+    assert {(row["split"], row["faces"]) for row in read(config, untrained)} == {("val", 3)}
+    config = composed(*READ_ONLY, "data.train=1", "data.val=0", "data.test=3", *ONE_HOT, "test=false", name="evaluate")
+    with pytest.raises(KeyposError, match="has no val faces"):
+        read(config, untrained)
+
+
 def test_nme_in_the_crop_is_nme_in_the_image(composed: Compose, untrained: Checkpoint) -> None:
     """The crop is a similarity, so the error in crop pixels over the norm in crop pixels is the same number."""
     config = composed(*READ_ONLY, "data.train=1", "data.val=3", "data.test=3", *ONE_HOT, name="evaluate")
@@ -147,5 +155,5 @@ def test_68_points_do_not_become_98(composed: Compose, untrained: Checkpoint, tm
 
 def test_data_without_a_face_to_evaluate(composed: Compose, untrained: Checkpoint) -> None:
     config = composed(*READ_ONLY, "data.val=0", "data.test=0", name="evaluate")
-    with pytest.raises(KeyposError, match="has neither val nor test faces"):
+    with pytest.raises(KeyposError, match="has no val or test faces"):
         read(config, untrained)

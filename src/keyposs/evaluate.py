@@ -27,6 +27,8 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Reads `val` and `test` once with the checkpoint's weights, and leaves results and report in `config.run_dir`.
 
+    With `config.test` false it leaves `test` unread, for runs among which `val` is yet to choose.
+
     Args:
         config: with the checkpoint's network, see `adopt`.
         checkpoint: the weights.
@@ -41,9 +43,10 @@ def evaluate(
     """
     start = time.perf_counter()
     module = build(config, checkpoint, datamodule)
-    splits = [split for split in ("val", "test") if datamodule.annotations(split)]
+    wanted = ("val", "test") if config.test else ("val",)
+    splits = [split for split in wanted if datamodule.annotations(split)]
     if not splits:
-        raise KeyposError(f"data={datamodule.dataset.name}", "has neither val nor test faces", "check data.root")
+        raise KeyposError(f"data={datamodule.dataset.name}", f"has no {' or '.join(wanted)} faces", "check data.root")
     if isinstance(module.codec, Converted):
         facts["correspondence"] = str(module.codec.correspondence)
     callbacks = instantiate(config.callbacks)

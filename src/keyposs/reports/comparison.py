@@ -13,7 +13,18 @@ from keyposs.reports.run import Row, Run, of_size
 KINDS = ("method", "encoding", "flip_test")
 """Of a row of results: what tells settings of one heatmap size apart, before their configs are asked."""
 
-FOLLOWING = ("run_dir", "seed", "resume", "checkpoint", "logger", "hydra", "callbacks", "datamodule.cache", "data.root")
+FOLLOWING = (
+    "run_dir",
+    "seed",
+    "test",
+    "resume",
+    "checkpoint",
+    "logger",
+    "hydra",
+    "callbacks",
+    "datamodule.cache",
+    "data.root",
+)
 HARDWARE = ("datamodule.workers", "trainer.accelerator", "trainer.devices", "trainer.strategy")
 """Of a config: what does not make another setting. (A checkpoint is its own setting, see `_key`.)"""
 
