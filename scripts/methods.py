@@ -19,17 +19,18 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
+from tabled import Part
 
 from keyposs import plots, speed
 from keyposs.config import plain_mistakes
 from keyposs.errors import KeyposError
-from keyposs.files import atomic, write_text
+from keyposs.files import atomic
 from keyposs.report import find_runs
 from keyposs.reports.comparison import compare
 from keyposs.reports.methods import NEEDED, Method, scatter, section, tagged
 from keyposs.reports.run import Run, read_run
 
-BEGIN, END = "<!-- methods: begin -->", "<!-- methods: end -->"
+PART = "methods"
 
 
 def open_runs(paths: Sequence[Path]) -> list[Method]:
@@ -59,28 +60,13 @@ def checkpoint(run: Run) -> Path:
     return run.folder if (run.folder / "checkpoints").is_dir() else Path(run.facts["checkpoint"])
 
 
-def around(page: Path) -> tuple[str, str]:
-    """What stands before and after the tables of a page.
-
-    Raises:
-        KeyposError: if it has no place for them.
-    """
-    text = page.read_text(encoding="utf-8") if page.exists() else f"{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise KeyposError(page, f"has no place for the tables: {BEGIN}, then {END}", "add these two lines to it")
-    return before, after
-
-
 def write(page: Path, methods: Sequence[Method]) -> None:
     """Puts tables and picture into a page."""
-    before, after = around(page)
     text, figure = section(methods, page.with_suffix(".png").name), scatter(methods)
     for suffix, content in ((".png", plots.png(figure)), (".svg", plots.svg(figure))):
         with atomic(page.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)
-    write_text(page, f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    Part(page, PART).write(text)
 
 
 def page_file(text: str) -> Path:
@@ -98,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     with plain_mistakes():
         if chosen.out:
-            around(chosen.out)  # a page without a place is refused before anything is measured
+            _ = Part(chosen.out, PART).around  # a page without a place is refused before anything is measured
         methods = open_runs(chosen.runs)
         methods = methods if chosen.no_speed else measure(methods, chosen.device)
         if chosen.out:

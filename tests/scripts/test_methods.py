@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 methods = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "methods.py")))
 
 DECODERS = ("one_hot", "multilateration")
-PAGE = f"# Methods\n\nBefore.\n\n{methods.BEGIN}\nold | tables\n{methods.END}\n\nAfter.\n"
+PAGE = f"# Methods\n\nBefore.\n\n<!-- methods: begin -->\nold | tables\n<!-- methods: end -->\n\nAfter.\n"
 HRNET = {"backbone": {"_target_": "keyposs.models.HRNet", "name": "hrnet_w18", "heatmap_size": 16}, "image_size": 256}
 PATCHES = {"backbone": {"_target_": "keyposs.models.Patches", "levels": 3, "image_size": 256}, "image_size": 256}
 GLASS = {"backbone": {"_target_": "keyposs.models.Hourglass", "_partial_": True, "stacks": 1}, "image_size": 256}
@@ -68,10 +68,10 @@ def results(run):
 
 def test_the_tables_replace_the_old_ones_and_nothing_else(runs, page, capsys):
     command(*runs, "--no-speed", "--out", page)
-    before, after = PAGE.split(f"{methods.BEGIN}\nold | tables\n{methods.END}")
+    before, after = PAGE.split(f"<!-- methods: begin -->\nold | tables\n<!-- methods: end -->")
     text = page.read_text()
-    assert text.startswith(before + methods.BEGIN)
-    assert text.endswith(methods.END + after)
+    assert text.startswith(before + "<!-- methods: begin -->")
+    assert text.endswith("<!-- methods: end -->" + after)
     assert "old | tables" not in text
     assert f"page: {page}" in capsys.readouterr().out
     command(*runs, "--no-speed", "--out", page)
@@ -245,7 +245,9 @@ def test_runs_that_do_not_compare_are_refused_before_any_is_measured(
         command(*runs, fake_run(tmp_path / "other", decoders=DECODERS, config=HRNET | {"codec": MSE}, **other))
 
 
-@pytest.mark.parametrize("text", ["# Methods\n", f"{methods.BEGIN}\n", f"{methods.END}\n{methods.BEGIN}\n"])
+@pytest.mark.parametrize(
+    "text", ["# Methods\n", f"<!-- methods: begin -->\n", f"<!-- methods: end -->\n<!-- methods: begin -->\n"]
+)
 def test_a_page_without_a_place_is_refused_and_stays(runs, page, refused, text):
     page.write_text(text)
     with refused(r"methods\.md: has no place for the tables: <!-- methods: begin -->, then .* add these two lines"):
@@ -256,7 +258,7 @@ def test_a_page_without_a_place_is_refused_and_stays(runs, page, refused, text):
 def test_a_page_that_is_not_there_is_begun(runs, tmp_path):
     command(*runs, "--no-speed", "--out", tmp_path / "new" / "page.md")
     text = (tmp_path / "new" / "page.md").read_text()
-    assert text.startswith(methods.BEGIN)
+    assert text.startswith("<!-- methods: begin -->")
     assert len(tables(text)) == 3
     assert "](page.png)" in text
 
