@@ -4,8 +4,8 @@
     python scripts/ablation.py BASE RUN [RUN ...] --out docs/ablation.md --part size-8
 
 All are folders of finished runs. A row names the words that a command has beside those of BASE; runs that differ in
-their seed alone share a row. NME is read on `val` alone, by the decoder that picked the checkpoint, and compared face by
-face. With `--out` the table takes the place of what stands between the two lines
+their seed alone share a row. NME is read on `val` alone, by the decoder that picked the checkpoint, and compared face
+by face. With `--out` the table takes the place of what stands between the two lines
 
     <!-- size-8: begin -->
     <!-- size-8: end -->
@@ -94,20 +94,10 @@ def table(groups: Sequence[Setting]) -> Table:
         for setting, key, difference in zip(groups, keys, differences, strict=True)
     ]
     first = comparison.first
-    columns = [
-        "change",
-        "MMACs",
-        "epochs",
-        "seeds",
-        "reading",
-        f"{SPLIT} NME",
-        "sd of seeds",
-        "less base (p)",
-        "commit",
-    ]
-    note = (
-        f"NME in % of {first['norm']}, {first['data']} {SPLIT}. {RANGES} p: paired sign-flip test, corrected by Holm."
-    )
+    errors = f"{SPLIT} NME", "sd of seeds", "less base (p)"
+    columns = ["change", "MMACs", "epochs", "seeds", "reading", *errors, "commit"]
+    where = f"NME in % of {first['norm']}, {first['data']} {SPLIT}."
+    note = f"{where} {RANGES} p: paired sign-flip test, corrected by Holm."
     return Table("ablation", "What each change is worth", columns, rows, note=note)
 
 

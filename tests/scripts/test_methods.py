@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 methods = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "methods.py")))
 
 DECODERS = ("one_hot", "multilateration")
-PAGE = f"# Methods\n\nBefore.\n\n<!-- methods: begin -->\nold | tables\n<!-- methods: end -->\n\nAfter.\n"
+PAGE = "# Methods\n\nBefore.\n\n<!-- methods: begin -->\nold | tables\n<!-- methods: end -->\n\nAfter.\n"
 HRNET = {"backbone": {"_target_": "keyposs.models.HRNet", "name": "hrnet_w18", "heatmap_size": 16}, "image_size": 256}
 PATCHES = {"backbone": {"_target_": "keyposs.models.Patches", "levels": 3, "image_size": 256}, "image_size": 256}
 GLASS = {"backbone": {"_target_": "keyposs.models.Hourglass", "_partial_": True, "stacks": 1}, "image_size": 256}
@@ -68,7 +68,7 @@ def results(run):
 
 def test_the_tables_replace_the_old_ones_and_nothing_else(runs, page, capsys):
     command(*runs, "--no-speed", "--out", page)
-    before, after = PAGE.split(f"<!-- methods: begin -->\nold | tables\n<!-- methods: end -->")
+    before, after = PAGE.split("<!-- methods: begin -->\nold | tables\n<!-- methods: end -->")
     text = page.read_text()
     assert text.startswith(before + "<!-- methods: begin -->")
     assert text.endswith("<!-- methods: end -->" + after)
@@ -246,7 +246,7 @@ def test_runs_that_do_not_compare_are_refused_before_any_is_measured(
 
 
 @pytest.mark.parametrize(
-    "text", ["# Methods\n", f"<!-- methods: begin -->\n", f"<!-- methods: end -->\n<!-- methods: begin -->\n"]
+    "text", ["# Methods\n", "<!-- methods: begin -->\n", "<!-- methods: end -->\n<!-- methods: begin -->\n"]
 )
 def test_a_page_without_a_place_is_refused_and_stays(runs, page, refused, text):
     page.write_text(text)
