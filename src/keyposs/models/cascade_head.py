@@ -92,7 +92,7 @@ class CascadeHead(nn.Module):
         """The points after each stage; a face that is done repeats its points and its estimate."""
         exit = "none" if self.training else self.exit
         state, trail, ran = self._start(maps[0]), [], []
-        going = torch.ones(len(maps[0]), dtype=torch.bool, device=maps[0].device)
+        going = torch.ones(maps[0].shape[0], dtype=torch.bool, device=maps[0].device)
         for i, level in enumerate(self.levels):
             state = RUNS[exit](partial(self._stage, i), maps[level], state, going)
             trail.append(state)
@@ -107,7 +107,7 @@ class CascadeHead(nn.Module):
         return torch.cat((self.mean_face.expand_as(points[:1]), points[:-1]))[:, :, :: self.every]
 
     def _start(self, image: Float[Tensor, "b 3 H W"]) -> State:
-        faces = len(image)
+        faces = image.shape[0]  # not len: an export would take it for a constant
         error, attention = self.mean_face.new_zeros(faces), self.mean_face.new_zeros(faces, self.patches)
         hidden = self.mean_face.new_zeros(faces, self.hidden)
         return State(*(x.float() for x in (self.mean_face.expand(faces, -1, -1), error, attention, hidden)))
