@@ -19,6 +19,8 @@ class Plan(NamedTuple):
 
 
 PLANS = {
+    4: Plan(4, (64, 128, 192, 256), (3, 3, 3, 2)),
+    8: Plan(4, (48, 96, 160, 256), (0, 2, 2, 2)),
     16: Plan(4, (48, 64, 128, 192), (0, 1, 1, 1)),
     32: Plan(4, (24, 32, 64, 96, 160), (0, 0, 1, 1, 1)),
     64: Plan(8, (24, 40, 72, 128, 160), (0, 0, 1, 1, 1)),
@@ -36,7 +38,7 @@ class Slim(nn.Module):
 
     Args:
         heatmap_size: side of the heatmap, in cells.
-        image_size: side of the image, in pixels; 16, 32 or 64 times the heatmap's.
+        image_size: side of the image, in pixels; 4, 8, 16, 32 or 64 times the heatmap's.
 
     Raises:
         KeyposError: if there is no plan for that stride.
