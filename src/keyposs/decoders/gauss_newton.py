@@ -8,6 +8,7 @@ from keyposs.decoders._anchors import OFF_MAP, find_peak, finite, precise, readi
 from keyposs.types import Heatmaps, Points, Scores
 
 _STEPS = 20
+_LAST = 0.01  # cells
 
 
 def _residuals(
@@ -62,10 +63,15 @@ def _with_gradient(
     squared: Float[Tensor, "*batch n"],
     weight: Float[Tensor, "*batch n"],
 ) -> Float[Tensor, "*batch 2"]:
-    """The minimum, with its derivative by the implicit function theorem: that of a Newton step there."""
+    """The minimum, with its derivative by the implicit function theorem: that of a Newton step there.
+
+    Costs tell points apart to the root of a float's precision only, slopes to all of it: where that step is small, it
+    is taken. Elsewhere the minimum is not found yet, and a full step might lead anywhere.
+    """
     curvature = (weight * _residuals(point, anchors, squared)).sum(-1) / 2
     step = _step(point, anchors, squared, weight, curvature.detach())
-    return point + (step - step.detach())
+    small = (step.detach().abs() < _LAST).all(-1, keepdim=True)
+    return point + torch.where(small, step, step - step.detach())
 
 
 def gauss_newton(heatmaps: Heatmaps, *, sigma: float = 2.0, anchors: int = 12) -> tuple[Points, Scores]:
