@@ -70,6 +70,14 @@ def test_pseudorange_is_the_least_squares_of_its_docstring(weighted):
         np.testing.assert_allclose(point, expected, atol=1e-6)
 
 
+def test_gauss_newton_finds_the_minimum_to_the_precision_of_a_float(distance_maps):
+    """On noisy maps, where costs alone tell points apart to 3e-4 cells only."""
+    generator = torch.Generator().manual_seed(0)
+    points = 2 + 12 * torch.rand(500, 2, generator=generator)
+    maps = distance_maps(points, 16, 16).float() + 0.1 * torch.randn(500, 16, 16, generator=generator)
+    assert (gauss_newton(maps)[0] - gauss_newton(maps.double())[0]).abs().max() < 1e-5
+
+
 def test_amplitude_misleads_gauss_newton(distance_maps, anywhere):
     points = anywhere(500, 16, 16)
     assert error(gauss_newton, 0.5 * distance_maps(points, 16, 16), points).mean() > 0.3
