@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.integrate import dblquad
 
 import keyposs.decoders
-from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange, quarter, two_hot
+from keyposs.decoders import gauss_newton, multilateration, one_hot, popos, pseudorange, quarter, two_hot
+from keyposs.decoders.popos import SEARCHES
 
 SIZES = (64, 32, 16, 8, 4)
 SOLVERS = (multilateration, pseudorange, gauss_newton)
@@ -78,9 +79,20 @@ def test_gauss_newton_finds_the_minimum_to_the_precision_of_a_float(distance_map
     assert (gauss_newton(maps)[0] - gauss_newton(maps.double())[0]).abs().max() < 1e-5
 
 
-def test_amplitude_misleads_gauss_newton(distance_maps, anywhere):
+@pytest.mark.parametrize("size", SIZES)
+def test_popos_is_as_exact_as_its_grid(size, distance_maps, anywhere):
+    """Its start is exact, and the candidates around it lie half a step off on both axes."""
+    points = anywhere(200, size, size)
+    step = SEARCHES[size].side / (SEARCHES[size].candidates - 1)
+    errors = error(popos, distance_maps(points, size, size).float(), points)
+    assert errors.max() < 1.5 * step
+    assert errors.mean() == pytest.approx(step / math.sqrt(2), rel=0.25)
+
+
+@pytest.mark.parametrize("decoder", [gauss_newton, popos])
+def test_amplitude_misleads_ranges_that_are_taken_as_true(decoder, distance_maps, anywhere):
     points = anywhere(500, 16, 16)
-    assert error(gauss_newton, 0.5 * distance_maps(points, 16, 16), points).mean() > 0.3
+    assert error(decoder, 0.5 * distance_maps(points, 16, 16), points).mean() > 0.3
 
 
 @pytest.mark.parametrize("encoded", [1.5, 2.5])

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import least_squares
 
-from keyposs.decoders import dark, gauss_newton, multilateration, pseudorange, two_hot, uncertainty
+from keyposs.decoders import dark, gauss_newton, multilateration, popos, pseudorange, two_hot, uncertainty
 
 SIGMA = 2.0
 
@@ -95,6 +95,32 @@ def test_gauss_newton_is_where_scipy_goes_from_the_same_cell(distance_maps, anyw
         found = least_squares(residuals, peak_of(h), method="lm", xtol=1e-12, ftol=1e-12)
         assert (residuals(point) ** 2).sum() <= 2 * found.cost * (1 + 1e-6)
         np.testing.assert_allclose(point, found.x, atol=1e-5)
+
+
+def popos_loop(h, start, anchors, side, candidates):
+    """The search as the paper's released code writes it, for one map, around any start."""
+    order = np.argsort(-h, axis=None, kind="stable")[:anchors]
+    cells = [(k % h.shape[1], k // h.shape[1]) for k in order]
+    ranges = [math.sqrt(-2 * SIGMA**2 * math.log(min(max(h.flat[k], 1e-9), 1))) for k in order]
+    best, found = np.inf, None
+    for y in np.linspace(start[1] - side / 2, start[1] + side / 2, candidates):
+        for x in np.linspace(start[0] - side / 2, start[0] + side / 2, candidates):
+            error = sum(abs(math.hypot(x - a, y - b) - d) for (a, b), d in zip(cells, ranges, strict=True))
+            if error < best - 1e-12:
+                best, found = error, (x, y)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("size", "search"), [(64, (30, 8, 16)), (32, (10, 8, 32)), (16, (20, 4, 32)), (8, (15, 3, 48)), (4, (10, 2, 64))]
+)
+def test_popos_is_the_released_search(size, search, distance_maps, anywhere):
+    rng = np.random.default_rng(size)
+    maps = distance_maps(anywhere(12, size, size), size, size).numpy() * rng.uniform(0.5, 1.2, (12, 1, 1))
+    maps = maps + gaussian_filter(rng.normal(0, 0.05, maps.shape), (0, 1, 1))
+    starts = points_of(multilateration, maps)
+    expected = [popos_loop(h, start, *search) for h, start in zip(maps, starts, strict=True)]
+    np.testing.assert_allclose(points_of(popos, maps), expected, atol=1e-9)
 
 
 def dark_loop(h):

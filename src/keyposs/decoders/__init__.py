@@ -16,6 +16,7 @@ from keyposs.decoders.dark import dark
 from keyposs.decoders.gauss_newton import gauss_newton
 from keyposs.decoders.multilateration import multilateration
 from keyposs.decoders.one_hot import one_hot
+from keyposs.decoders.popos import popos
 from keyposs.decoders.pseudorange import pseudorange
 from keyposs.decoders.quarter import quarter
 from keyposs.decoders.soft_argmax import soft_argmax
@@ -28,6 +29,7 @@ __all__ = [
     "gauss_newton",
     "multilateration",
     "one_hot",
+    "popos",
     "pseudorange",
     "quarter",
     "soft_argmax",
