@@ -88,7 +88,7 @@ def popos(heatmaps: Heatmaps, *, sigma: float = 2.0) -> tuple[Points, Scores]:
     start, scores = multilateration(heatmaps, sigma=sigma)
     search = _search(max(h, w))
     largest, index = finite(precise(heatmaps.detach())).flatten(-2).topk(min(search.anchors, h * w))
-    ranges = (-2 * sigma**2 * largest.clamp(LEAST, 1).log()).sqrt()
+    ranges = (-2 * sigma**2 * largest.clamp(LEAST, 1.0).log()).sqrt()
     anchors = torch.stack((index % w, index // w), -1).to(start.dtype)
     found = start + _best(start.detach(), anchors, ranges, search)
     return torch.where((scores > 0)[..., None], found, start), scores
