@@ -53,6 +53,7 @@ NUMBERS = {
 for resolver in (run_of, sweep.run_name, sweep.sweep_of, sweep.job_of):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 OmegaConf.register_new_resolver("started", started, use_cache=True, replace=True)  # also for a launcher's processes
+OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
 OmegaConf.register_new_resolver("first", lambda *values: next(v for v in values if v is not None), replace=True)
 
 

@@ -60,12 +60,12 @@ def test_amplitude_cancels(decoder, size, distance_maps, anywhere):
 
 @pytest.mark.parametrize("weighted", [True, False])
 def test_pseudorange_is_the_least_squares_of_its_docstring(weighted):
-    """A 3 x 3 map is one window: numpy solves `2 a . x + b = |a|^2 - d^2` with its rows weighted."""
-    maps = 0.2 + 0.8 * torch.rand(50, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    y, x = np.mgrid[:3, :3].reshape(2, 9)
-    design = np.stack([2 * x, 2 * y, np.ones(9)], -1)
+    """A 4 x 4 map is one window: numpy solves `2 a . x + b = |a|^2 - d^2` with its rows weighted."""
+    maps = 0.2 + 0.8 * torch.rand(50, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y, x = np.mgrid[:4, :4].reshape(2, 16)
+    design = np.stack([2 * x, 2 * y, np.ones(16)], -1)
     for cells, point in zip(maps.flatten(1).numpy(), pseudorange(maps, weighted=weighted)[0], strict=True):
-        root = cells if weighted else np.ones(9)  # of the weights
+        root = cells if weighted else np.ones(16)  # of the weights
         right = x**2 + y**2 + 8 * np.log(cells)
         expected = np.linalg.lstsq(root[:, None] * design, root * right, rcond=None)[0][:2]
         np.testing.assert_allclose(point, expected, atol=1e-6)

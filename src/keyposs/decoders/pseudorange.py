@@ -46,7 +46,7 @@ def logs(heatmaps: Heatmaps) -> Tensor:
 
 
 def pseudorange(
-    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int | None = 3, weighted: bool = True
+    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int | None = 4, weighted: bool = True
 ) -> tuple[Points, Scores]:
     """Fix the point and the map's amplitude together, by weighted linear least squares.
 

@@ -11,7 +11,7 @@ from keyposs.types import Heatmaps
 
 
 def uncertainty(
-    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int | None = 3, noise: float | Tensor | None = None
+    heatmaps: Heatmaps, *, sigma: float = 2.0, kernel: int | None = 4, noise: float | Tensor | None = None
 ) -> Float[Tensor, "*batch 2 2"]:
     """Covariance of `pseudorange`'s point, in cells^2, by the delta method.
 
