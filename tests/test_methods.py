@@ -44,6 +44,11 @@ METHODS = {
         {"centroid", "one_hot", "dark"},
         set(),
     ),
+    "end_to_end": (
+        ["loss=end_to_end", "backbone=slim"],
+        {"pseudorange", "multilateration", "one_hot", "dark"},
+        {"distance_maps"},
+    ),
 }
 """Overrides, readings, and pictures of how points were found."""
 
@@ -77,7 +82,7 @@ def test_a_method_is_trained_read_again_and_used(composed: Compose, tmp_path: Pa
     predict(composed(*given, name="predict", run="used"), saved)
     (face,) = json.loads((tmp_path / "used" / "predictions.json").read_text())["faces"]
     assert np.shape(face["points"]) == (68, 2)
-    assert ("covariances" in face) == (method == "coordinates")
+    assert ("covariances" in face) == (method in ("coordinates", "star", "end_to_end"))
 
 
 def found_on_test(module: LandmarkModule, datamodule: FaceDataModule) -> dict[tuple[str, str], list[float]]:
@@ -105,7 +110,9 @@ def check_weights(run: Path, module: LandmarkModule) -> None:
     stored = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     assert stored.keys() == module.state_dict().keys()
     assert all(module.state_dict()[name].equal(weight) for name, weight in stored.items())
-    assert any(name.startswith("codec.") for name in stored) == (module.codec.method == "coordinates")
+    of_loss = {name for name in stored if name.startswith("codec.")} - {"codec.spread"}
+    assert bool(of_loss) == bool(list(module.codec.parameters()))
+    assert stored["codec.spread"] > 0
     if module.codec.method == "cascade":
         datamodule = instantiate(OmegaConf.create(module.config).datamodule)
         datamodule.setup("fit")
@@ -136,8 +143,11 @@ def test_every_weight_learns_also_in_half_precision(composed: Compose, method: s
         (["codec=hih", "decoder=[one_hot]"], r"decoder=\[one_hot\]: is for maps; codec=hih reads itself: hih, "),
         (["codec=cascade", "heatmap_size=8"], r"heatmap_size=8: is not what the backbone gives \(it has no maps\)"),
         (["codec=coordinates", "loss=mse"], "loss=mse: leaves the scale out. Remedy: choose from rle"),
-        (["codec=coordinates", "loss=star"], "codec=Coordinates: cannot be built .* 'log'.*the loss that brings it"),
-        (["codec=cascade", "loss=dsnt"], "codec=Cascade: cannot be built .* 'log'"),
+        (
+            ["codec=coordinates", "loss=star"],
+            "codec=Coordinates: cannot be built .* 'activation'.*the loss that brings it",
+        ),
+        (["codec=cascade", "loss=dsnt"], "codec=Cascade: cannot be built .* 'activation'"),
         (["codec=distance_map", "loss=laplace"], "loss=laplace: is not of the kind that this codec trains with"),
         (["codec=cascade", "backbone=resnet18"], "backbone=resnet18: needs a heatmap_size.*use backbone=patches"),
         (["codec=cascade", "backbone=resnet18", "heatmap_size=8"], "head=cascade: looks at the image itself"),
