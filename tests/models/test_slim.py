@@ -39,7 +39,7 @@ def test_the_papers_network_does_not_read_every_pixel(size):
 
 
 @pytest.mark.parametrize(
-    ("size", "sides"), [(64, [64, 32, 16, 8]), (32, [32, 16, 8]), (16, [16, 8]), (8, [8, 4]), (4, [4, 2])]
+    ("size", "sides"), [(64, [64, 32, 16, 8, 4]), (32, [32, 16, 8, 4]), (16, [16, 8, 4]), (8, [8, 4]), (4, [4, 2])]
 )
 def test_maps_start_at_the_heatmaps_size(size, sides):
     net = Slim(size, 256)

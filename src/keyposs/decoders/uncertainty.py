@@ -21,7 +21,7 @@ def uncertainty(
         cov(x) = sigma^4 noise^2 (sum_i p_i^2 (a_i - mean a)(a_i - mean a)^T)^-1.
 
     A network's errors are smooth over cells, not independent: use the covariance to rank points, or fit `noise` on a
-    validation set (`keyposs.calibrate`).
+    validation set (`keyposs.callbacks.Calibration`).
 
     Args:
         heatmaps: distance maps.

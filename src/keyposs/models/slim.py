@@ -19,9 +19,9 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    4: Plan(4, (64, 128, 192, 256), (3, 3, 3, 2)),
-    8: Plan(4, (48, 96, 160, 256), (0, 2, 2, 2)),
-    16: Plan(4, (48, 64, 128, 192), (0, 1, 1, 1)),
+    4: Plan(4, (48, 96, 144, 192, 224), (4, 4, 4, 4, 2)),
+    8: Plan(4, (40, 80, 128, 160, 192), (0, 3, 3, 2, 1)),
+    16: Plan(4, (32, 48, 112, 160, 192), (0, 0, 2, 2, 1)),
     32: Plan(4, (24, 32, 64, 96, 160), (0, 0, 1, 1, 1)),
     64: Plan(8, (24, 40, 72, 128, 160), (0, 0, 1, 1, 1)),
 }
@@ -33,8 +33,8 @@ class Slim(nn.Module):
 
     The stem cuts the image into patches that do not overlap (a convolution whose stride is its kernel), so unlike the
     strided 3 x 3 convolutions of KeyPosS's HRNet it reads every pixel, once. Then each level is a strided 3 x 3
-    convolution and basic blocks (He et al., CVPR 2016). Most of the work is done where the map is, and one level
-    coarser for context; HRNet does it on 18 channels there.
+    convolution and basic blocks (He et al., CVPR 2016), down to where a cell sees the whole face. Most of the work is
+    done where the map is and at the coarser levels; HRNet has 18 channels on its finest.
 
     Args:
         heatmap_size: side of the heatmap, in cells.
