@@ -292,3 +292,16 @@ def test_a_documented_command_composes(composed: Compose, command: str) -> None:
     config = composed(*(re.sub(r"=.*,", "=", override) for override in overrides))
     assert config.data.root in ("FOLDER", "$KEYPOSS_DATA/300w")
     assert config.optim._target_ == "torch.optim.Adam"
+
+
+@pytest.mark.parametrize("size", [64, 32, 16, 8, 4])
+def test_keyposs_plus_draws_a_quarter_of_the_map_and_trains_what_it_reads(composed: Compose, size: int) -> None:
+    config = composed("experiment=keyposs_plus", f"heatmap_size={size}")
+    codec = instantiate(config.codec)
+    assert codec.sigma == codec.map_loss.sigma == size / 4
+    assert (config.monitor, codec.decoders[config.monitor].keywords) == (
+        "pseudorange",
+        {"sigma": size / 4, "kernel": None},
+    )
+    assert codec.activation == "exp"
+    assert config.callbacks.best.monitor == "val/nme/pseudorange"
