@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyposs.codecs import DistanceMap
+from keyposs.codecs.distance_map import near
 from keyposs.decoders import gauss_newton, multilateration, one_hot, pseudorange
 from keyposs.errors import KeyposError
 from keyposs.grid import Grid
@@ -150,3 +151,27 @@ def test_losses_of_a_maps_mean_vanish_at_the_truth(loss: Loss) -> None:
     wrong = logarithmic.loss(logarithmic.encode(keypoints + 20), truth)
     assert 0 <= right < 0.1 < wrong
     assert wrong.dtype == torch.float32
+
+
+def test_scores_rank_by_covariance_once_it_is_calibrated() -> None:
+    """A low map is less sure than a high one; what holds nothing stays at 0."""
+    part = codec(16)
+    keypoints = torch.full((1, 3, 2), 130.0)
+    output = part.encode(keypoints)
+    output[0, 1] *= 0.3
+    output[0, 2] = 0
+    _, peaks = part.decode(output)["multilateration"]
+    torch.testing.assert_close(peaks[0], output[0].flatten(1).amax(-1))
+    part.spread.fill_(0.5)
+    _, scores = part.decode(output)["multilateration"]
+    expected = 1 - torch.exp(-(8**2) / part.covariance(output).diagonal(dim1=-2, dim2=-1).sum(-1))
+    torch.testing.assert_close(scores[0, :2], expected[0, :2])
+    assert scores[0, 2] == 0
+    assert 0 < scores[0, 1] < scores[0, 0] < 1
+
+
+@pytest.mark.parametrize("distance", [0.5, 2.0])
+def test_near_is_the_share_of_a_round_normal_distribution(distance: float) -> None:
+    draws = 1.5 * torch.randn(200000, 2, generator=torch.Generator().manual_seed(0))
+    share = (draws.norm(dim=-1) < distance).double().mean().item()
+    assert near(1.5**2 * torch.eye(2), distance).item() == pytest.approx(share, abs=0.005)

@@ -19,6 +19,9 @@ FITTING = "mse, huber, awing, star, dsnt, end_to_end"
 
 ACTIVATIONS = ("identity", "exp", "softmax")
 
+NEAR = 1 / 32
+"""Sides of the crop: 8 pixels of 256."""
+
 HIGHEST = 80.0
 """Logarithms above it count as this: float32 holds no number that is much higher."""
 
@@ -125,17 +128,25 @@ class DistanceMap(Codec):
         return (output + mirrored.flip(-1)[:, list(flip)]) / 2
 
     def decode(self, output: Float[Tensor, "b k h w"]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Reads the maps with every decoder; see `Codec.decode`."""
+        """Reads the maps with every decoder; see `Codec.decode`.
+
+        Scores are the decoders', the height of the peak, until covariances are calibrated; from then on how likely it
+        is that the point is within `NEAR` of the truth, which ranks errors far better, and 0 as before where nothing
+        could be read.
+        """
         maps, readings = self.maps(output), {}
+        likely, known = near(self.spread.square() * self._told(maps), NEAR * self.grid.image_size), ~self.spread.isnan()
         for name, decoder in self.decoders.items():
             cells, scores = decoder(maps)
-            readings[name] = self.grid.to_pixels(cells), scores
+            readings[name] = self.grid.to_pixels(cells), torch.where(known & (scores > 0), likely.to(scores), scores)
         return readings
 
     def told(self, output: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"]:
         """That of the pseudorange fix of all cells, for noise of 1 on each: see `keyposs.decoders.uncertainty`."""
-        cells = uncertainty(self.maps(output), sigma=self.sigma, kernel=None, noise=1.0)
-        return self.grid.stride**2 * cells
+        return self._told(self.maps(output))
+
+    def _told(self, maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"]:
+        return self.grid.stride**2 * uncertainty(maps, sigma=self.sigma, kernel=None, noise=1.0)
 
     def _check_loss(self) -> None:
         corner = torch.zeros(1, 1, 2)
@@ -156,3 +167,14 @@ class DistanceMap(Codec):
                     f"cannot read maps of heatmap_size={size} ({error})",
                     "change it or leave it out",
                 ) from error
+
+
+def near(covariances: Float[Tensor, "*batch 2 2"], distance: float) -> Float[Tensor, "*batch"]:
+    """How likely a point with this covariance is within a distance of the truth.
+
+    That of the round normal distribution with the same mean squared distance.
+
+    >>> near(torch.eye(2), 1.0)
+    tensor(0.3935)
+    """
+    return -torch.expm1(-(distance**2) / (covariances[..., 0, 0] + covariances[..., 1, 1]))
