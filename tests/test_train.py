@@ -145,7 +145,7 @@ def test_a_resumed_run_ends_with_the_same_weights(small: Small, monkeypatch: pyt
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (run.parent / "whole", run)
     )
     for state in ("state_dict", "current_model_state"):
-        assert all(torch.equal(resumed[state][name], value) for name, value in whole[state].items())
+        torch.testing.assert_close(resumed[state], whole[state], rtol=0, atol=0, equal_nan=True)  # not calibrated: NaN
     assert (run / "results.json").read_text() == (run.parent / "whole" / "results.json").read_text()
     with (run / "metrics.csv").open() as file, (run.parent / "whole" / "metrics.csv").open() as other:
         column = [[row["val/loss"] for row in csv.DictReader(f) if row["val/loss"]] for f in (file, other)]

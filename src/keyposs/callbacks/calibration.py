@@ -65,7 +65,7 @@ def spread(squares: Float[np.ndarray, " n"], held: float = HELD) -> float:
         squares: of the errors in standard deviations, see `mahalanobis`.
         held: the ellipse of a normal distribution's probability `p` ends at the square `-2 ln(1 - p)`.
 
-    >>> radius = np.sqrt(-2 * np.log(1 - np.linspace(0, 1, 1001)[:-1]))  # of a normal distribution
+    >>> radius = np.sqrt(-2 * np.log(1 - np.linspace(0, 1, 100_001)[:-1]))  # of a normal distribution
     >>> round(spread((3 * radius) ** 2), 2)
     3.0
     """
