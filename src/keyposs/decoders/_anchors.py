@@ -34,8 +34,8 @@ class Window(NamedTuple):
 
 
 def finite(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """NaN and infinities as 0."""
-    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    """NaN and infinities as 0, in operations that run as vectors on a CPU, where `nan_to_num` does not."""
+    return torch.where(values.abs() < math.inf, values, 0)
 
 
 def precise(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -65,8 +65,7 @@ def row_maxima(heatmaps: Heatmaps) -> Float[Tensor, "*batch h"]:
     heatmaps = heatmaps.detach()
     if heatmaps.device.type == "cpu" and not torch.compiler.is_compiling():
         return _row_maxima_on_host(heatmaps)  # type: ignore[no-any-return]
-    # what `finite` does, in words that compile to vectors on a CPU too
-    return torch.where(heatmaps.abs() < math.inf, heatmaps, 0).amax(-1)
+    return finite(heatmaps).amax(-1)
 
 
 def read_row(heatmaps: Heatmaps, y: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch w"]:
@@ -99,13 +98,13 @@ def scale(peak: Peak) -> Float[Tensor, "*batch"]:
 def around(heatmaps: Heatmaps, peak: Peak, radius: int) -> Float[Tensor, "*batch side side"]:
     """The square patch of `2 radius + 1` cells a side that is centred on the peak.
 
-    Off the map it holds cells of the map that mean nothing there: see `off_map`.
+    Off the map it repeats the cells of its border: see `off_map`.
     """
     h, w = heatmaps.shape[-2:]
     steps = torch.arange(-radius, radius + 1, device=heatmaps.device)
-    offsets = (w * steps[:, None] + steps).flatten()
-    index = ((w * peak.y + peak.x)[..., None] + offsets).clamp(0, h * w - 1)
-    values = heatmaps.flatten(-2).gather(-1, index)
+    rows = w * (peak.y[..., None] + steps).clamp(0, h - 1)
+    index = rows[..., :, None] + (peak.x[..., None] + steps).clamp(0, w - 1)[..., None, :]
+    values = heatmaps.flatten(-2).gather(-1, index.flatten(-2))
     return finite(precise(values)).view(*peak.x.shape, len(steps), len(steps))
 
 
