@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from keyposs.checkpoint import packaged
 from quick import SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -47,11 +48,12 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter
 
 
-def test_wheel_holds_the_configs_and_nothing_of_the_tests(wheel: Path) -> None:
+def test_wheel_holds_the_configs_the_networks_and_nothing_of_the_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     configs = {f"keyposs/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert configs
     assert configs <= names
+    assert {f"keyposs/weights/{file.name}" for file in packaged().values()} <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"keyposs"}
 
 
