@@ -1,8 +1,9 @@
 """Time every decoder at every heatmap size against one `heatmaps.sum()` over the same memory.
 
 python benchmarks/decoders.py --threads 2
-python benchmarks/decoders.py --device cuda
+python benchmarks/decoders.py --device cuda --compile
 
+With `--compile` the two decoders of the paper are timed once more as one compiled pass each, by `torch.compile`.
 The numpy loop reads one keypoint after another, as published code does: it is timed on a part of them and
 scaled to all. Busy cores change the ratios; run it on an idle machine.
 """
@@ -21,6 +22,7 @@ import keyposs.decoders
 from keyposs.decoders import multilateration
 
 LOOPED = 400  # keypoints that the numpy loop is timed on
+HEADLINE = ("multilateration", "pseudorange")
 
 
 def distance_maps(faces: int, points: int, size: int, sigma: float = 2.0) -> tuple[Tensor, Tensor]:
@@ -87,13 +89,24 @@ def check(heatmaps: Tensor, truth: Tensor) -> None:
     np.testing.assert_allclose(loop(some.cpu().numpy()), multilateration(some)[0].cpu(), atol=1e-3)
 
 
-def measure(size: int, faces: int, points: int, device: str) -> dict[str, float]:
+def compiled(name: str, heatmaps: Tensor) -> Callable[[], object]:
+    """A decoder in one graph, made for maps of this shape, and checked against the eager one."""
+    torch.compiler.reset()
+    decoder = getattr(keyposs.decoders, name)
+    run = partial(torch.compile(decoder, fullgraph=True, dynamic=False), heatmaps)
+    torch.testing.assert_close(run()[0], decoder(heatmaps)[0], atol=1e-3, rtol=0)
+    return run
+
+
+def measure(size: int, faces: int, points: int, device: str, compile_too: bool) -> dict[str, float]:
     """Milliseconds of `sum`, of each decoder and of the loop, on the same maps."""
     heatmaps, truth = distance_maps(faces, points, size)
     heatmaps = heatmaps.to(device)
     check(heatmaps[:4], truth[:4])
     runs: dict[str, Callable[[], object]] = {"sum": heatmaps.sum}
     runs |= {name: partial(getattr(keyposs.decoders, name), heatmaps) for name in keyposs.decoders.__all__}
+    if compile_too:
+        runs |= {f"{name}, compiled": compiled(name, heatmaps) for name in HEADLINE}
     times = {name: milliseconds(run, device) for name, run in runs.items()}
     times["sum"] = (times["sum"] + milliseconds(heatmaps.sum, device)) / 2  # before and after the decoders
     some = heatmaps.flatten(0, 1)[:LOOPED].cpu().numpy()
@@ -102,13 +115,13 @@ def measure(size: int, faces: int, points: int, device: str) -> dict[str, float]
 
 
 def print_table(table: dict[int, dict[str, float]]) -> None:
-    print(f"{'ms (x sum)':<17}" + "".join(f"{f'{size}x{size}':>18}" for size in table))
+    print(f"{'ms (x sum)':<26}" + "".join(f"{f'{size}x{size}':>18}" for size in table))
     for name in next(iter(table.values())):
         row = (f"{times[name]:.3f} ({times[name] / times['sum']:.1f})" for times in table.values())
-        print(f"{name:<17}" + "".join(f"{cell:>18}" for cell in row))
-    for name in ("multilateration", "pseudorange"):
+        print(f"{name:<26}" + "".join(f"{cell:>18}" for cell in row))
+    for name in HEADLINE:
         gains = (f"{times['numpy loop'] / times[name]:.0f}x" for times in table.values())
-        print(f"{'loop / ' + name:<22}" + "".join(f"{gain:>18}" for gain in gains)[5:])
+        print(f"{'loop / ' + name:<31}" + "".join(f"{gain:>18}" for gain in gains)[5:])
 
 
 def main() -> None:
@@ -118,6 +131,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=64)
     parser.add_argument("--points", type=int, default=98, help="landmarks of a face")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 32, 16, 8, 4], help="sides of the maps")
+    parser.add_argument("--compile", action="store_true", help="time compiled decoders too")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here")
@@ -127,7 +141,7 @@ def main() -> None:
     where = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {options.threads} threads"
     print(f"{options.faces} x {options.points} maps, float32, torch {torch.__version__}, {where}; medians")
     with torch.inference_mode():
-        table = {n: measure(n, options.faces, options.points, options.device) for n in options.sizes}
+        table = {n: measure(n, options.faces, options.points, options.device, options.compile) for n in options.sizes}
     print_table(table)
     print(f"The numpy loop ran on the host over {LOOPED} keypoints and is scaled to all.")
 

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from keyposs.decoders._anchors import Peak, best_window, find_peak, squared_ranges
-from keyposs.decoders._fix import Fix
+from keyposs.decoders._all_cells import stations
+from keyposs.decoders._anchors import Peak, best_window, find_peak, precise, squared_ranges
+from keyposs.decoders._fix import Fix, closed_form
 from keyposs.decoders.pseudorange import solve
 from keyposs.types import Heatmaps
 
@@ -39,7 +40,7 @@ def uncertainty(
         raise ValueError("noise=None needs a kernel: what a fit of all cells leaves over is mostly of far ones")
     h, w = heatmaps.shape[-2:]
     peak = find_peak(heatmaps)
-    fix = solve(heatmaps, peak, sigma, kernel)
+    fix = _moments_of_all(heatmaps, peak) if kernel is None else solve(heatmaps, peak, sigma, kernel)
     if noise is None:
         assert kernel is not None
         variance = _left_over(heatmaps, peak, fix, sigma, kernel)
@@ -51,6 +52,16 @@ def uncertainty(
     yy = torch.where(solved, scale * fix.Sxx, h * h / 12)
     xy = torch.where(solved, -scale * fix.Sxy, 0.0)
     return torch.stack((torch.stack((xx, xy), -1), torch.stack((xy, yy), -1)), -2)
+
+
+def _moments_of_all(heatmaps: Heatmaps, peak: Peak) -> Fix:
+    """Of `pseudorange` over all cells; the point, which takes logarithms, is left at their mean."""
+    top = peak.value[..., None, None]
+    values = precise(heatmaps)
+    response = torch.where(values <= top, values, 0).clamp_min_(0) / top  # NaN and infinity are not below the peak
+    told = stations(response.square_())
+    Sxx, Sxy, Syy = (told.total * part for part in told.moments)
+    return closed_form((Sxx, Sxy, Syy), told.mean, (0 * Sxx, 0 * Syy), told.mean, least=0)
 
 
 def _left_over(heatmaps: Heatmaps, peak: Peak, fix: Fix, sigma: float, kernel: int) -> Float[Tensor, "*batch"]:
