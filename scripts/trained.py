@@ -1,18 +1,21 @@
 """What the scripts on trained networks share: runs, the faces that they are read on, and how a command names both."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from keyposs.checkpoint import Checkpoint, adopt, load, restore
 from keyposs.codecs import DistanceMap
-from keyposs.config import CONF, check_numbers
+from keyposs.config import CONF, check, check_numbers, rooted
 from keyposs.data import FaceDataModule
 from keyposs.errors import KeyposError
 from keyposs.metrics import nme_per_face, to_image
@@ -97,21 +100,38 @@ def check_different(runs: Sequence[Trained], kind: Callable[[Trained], str]) -> 
 
 
 def _open(checkpoint: Checkpoint, overrides: Sequence[str]) -> Trained:
-    config = configure(checkpoint, overrides)
-    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval()
+    module, datamodule = open_run(checkpoint, overrides)
     if not isinstance(module.codec, DistanceMap):
         raise KeyposError(checkpoint.file, "predicts no distance maps", "give a run of codec=distance_map")
-    return Trained(checkpoint.file, module.landmarker, module.codec, instantiate(config.datamodule))
+    return Trained(checkpoint.file, module.landmarker, module.codec, datamodule)
+
+
+def open_run(checkpoint: Checkpoint, overrides: Sequence[str]) -> tuple[LandmarkModule, FaceDataModule]:
+    """A trained network, in eval mode, and the data that it was trained on or that the overrides name.
+
+    Raises:
+        KeyposError: if `configure` objects, or the data marks other points.
+    """
+    config = configure(checkpoint, overrides)
+    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval()
+    datamodule: FaceDataModule = instantiate(config.datamodule)
+    if (theirs := datamodule.dataset.markup) != checkpoint.markup:
+        cause = f"finds {checkpoint.markup.size} points, but data={datamodule.dataset.name} has {theirs.size}"
+        raise KeyposError(checkpoint.file, cause, "give data of the same points")
+    return module, datamodule
 
 
 def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
     """The config that a checkpoint was trained with, some of its values replaced.
 
-    The cache and the workers are those of `conf/datamodule/default.yaml`: they belong to a machine.
+    The cache and the workers are those of `conf/datamodule/default.yaml`: they belong to a machine. A packaged network
+    knows no data: its overrides are those of `python -m keyposs.evaluate`, such as `data=300w data.root=FOLDER`.
 
     Raises:
         KeyposError: if an override names no single value of the config, or one of the network's.
     """
+    if "data" not in checkpoint.config:
+        return adopt(_compose([f"checkpoint={checkpoint.file}", *rooted(overrides)]), checkpoint)
     config = OmegaConf.create(checkpoint.config)
     config.box = follow_data(config.box, config.data) if config.get("box") else None
     config.datamodule = OmegaConf.merge(config.datamodule, OmegaConf.load(CONF / "datamodule" / "default.yaml"))
@@ -120,6 +140,18 @@ def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
         set_override(config, override, checkpoint.file)
     check_numbers(config)
     return adopt(config, checkpoint)
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    """The config of an evaluation."""
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("evaluate", overrides=[*overrides, "run_dir=null"])  # nothing is left behind
+    except HydraException as error:
+        cause = str(error).partition("Config search path")[0].strip()
+        raise KeyposError(shlex.join(overrides), cause, "say it as for keyposs.evaluate") from error
+    check(config)
+    return config
 
 
 def _faces(run: Trained, split: str) -> tuple[str, list[tuple[str, float]]]:

@@ -2,10 +2,12 @@
 
     python scripts/uncertainty.py RUN [RUN ...]
     python scripts/uncertainty.py RUN data.root=$KEYPOSS_DATA/300w --split val --figure docs/uncertainty.png
+    python scripts/uncertainty.py keyposs-16 keyposs-8 data=300w data.root=$KEYPOSS_DATA/300w --split val
 
 A RUN is a run directory or a checkpoint of a method that tells covariances: a trained `codec=distance_map` or
-`codec=coordinates`. Its own config says which data it is read on; key=value replaces a value there. Every face is read
-twice, the second time with a box of noise on it, which covers some of its points.
+`codec=coordinates`. Its own config says which data it is read on; key=value replaces a value there. A packaged network
+has no data of its own: the third line says which. Every face is read twice, the second time with a box of noise on
+it, which covers some of its points.
 """
 
 import argparse
@@ -13,15 +15,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from trained import STAGES, configure, parse
+from trained import STAGES, open_run, parse
 
 from keyposs import plots
-from keyposs.checkpoint import Checkpoint, load, restore
+from keyposs.checkpoint import Checkpoint, load
 from keyposs.config import plain_mistakes
 from keyposs.errors import KeyposError
 from keyposs.files import atomic
@@ -40,14 +41,12 @@ def measure(checkpoint: Checkpoint, overrides: Sequence[str], split: str) -> tup
     Raises:
         KeyposError: if the method tells no covariances, or its data cannot be read or has no such faces.
     """
-    config = configure(checkpoint, overrides)
-    module = restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval()
-    datamodule = instantiate(config.datamodule)
+    module, datamodule = open_run(checkpoint, overrides)
     datamodule.setup(STAGES[split])
     batches = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
     watched = track(batches, "reading", console=Console(stderr=True), transient=True)
     generator = torch.Generator().manual_seed(0)
-    parts = [_read(module, config.monitor, batch, generator, checkpoint.file) for batch in watched]
+    parts = [_read(module, batch, generator, checkpoint.file) for batch in watched]
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
     told = Told(*(x.double().numpy() if x.is_floating_point() else x.numpy() for x in columns))
     return told, datamodule.dataset.threshold
@@ -55,7 +54,7 @@ def measure(checkpoint: Checkpoint, overrides: Sequence[str], split: str) -> tup
 
 @torch.inference_mode()
 def _read(
-    module: LandmarkModule, reading: str, batch: Faces, generator: torch.Generator, file: Path
+    module: LandmarkModule, batch: Faces, generator: torch.Generator, file: Path
 ) -> tuple[Tensor, ...]:
     """The fields of `Told` for a batch."""
     output, known = module(batch.image), truth(batch)
@@ -63,7 +62,7 @@ def _read(
     if covariances is None:
         remedy = "give a run of a method that does, such as codec=coordinates, or train it again"
         raise KeyposError(file, "tells no covariances of its points", remedy)
-    points, scores = module.codec.decode(output)[reading]
+    points, scores = module.codec.decode(output)[module.config["monitor"]]
     image, covered = cover(batch.image, known.keypoints, generator)
     then = module.codec.covariance(module(image))
     assert then is not None

@@ -66,10 +66,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], N
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def checked(config: DictConfig) -> Any:
-            _check_complete(config)
-            check_numbers(config)
-            check_root(config)
-            check_loss(config)
+            check(config)
             return run(config)
 
         @wraps(run)
@@ -140,6 +137,18 @@ def check_lists(arguments: Iterable[str]) -> None:
             name = name.strip("[]'\" ")
             if name and name not in known:
                 raise KeyposError(f"{group}={name}", "is unknown", f"choose from {', '.join(known)}")
+
+
+def check(config: DictConfig) -> None:
+    """What a composed config is asked before anything is built of it.
+
+    Raises:
+        KeyposError: naming the first value that is missing or cannot be.
+    """
+    _check_complete(config)
+    check_numbers(config)
+    check_root(config)
+    check_loss(config)
 
 
 def _check_complete(config: DictConfig) -> None:

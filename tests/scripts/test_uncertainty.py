@@ -44,3 +44,19 @@ def test_a_method_that_tells_none_is_refused(untrained, refused):
 def test_mistakes_are_said_plainly(untrained, refused):
     with refused("holds no faces for the split 'val'"):
         uncertainty.main([untrained("codec=coordinates", "head.dim=64"), *QUIET, "data.val=0"])
+
+
+def test_a_packaged_network_is_read_on_the_data_that_is_named(capsys):
+    uncertainty.main(["keyposs-4", "data.val=4", *QUIET])
+    assert "keyposs-4" in capsys.readouterr().out
+
+
+def test_data_of_a_packaged_network_is_checked(refused, tmp_path):
+    with refused("is not given. Remedy: add data.root"):
+        uncertainty.main(["keyposs-4", "data=300w"])
+    with refused("Could not find 'data/nothing'"):
+        uncertainty.main(["keyposs-4", "data=nothing"])
+    with refused("finds 68 points, but data=coco_json has 29"):
+        uncertainty.main(
+            ["keyposs-4", "data=coco_json", f"data.root={tmp_path}", "data.markup=29", "data.train=faces.json"]
+        )

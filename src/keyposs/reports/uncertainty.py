@@ -102,7 +102,7 @@ def refusal_figure(runs: dict[str, Told]) -> Figure:
 
     By what is told, by scores, and, as the limit of what can be gained, by the errors themselves.
     """
-    panels = {f"{name}: {kind}": _curves(told, kind) for name, told in runs.items() for kind in ("points", "faces")}
+    panels = {f"{name}: {kind}": _curves(told, kind) for kind in ("points", "faces") for name, told in runs.items()}
     figure, axes = plots.panels_of(panels, (4.6, 3.8))
     for ax, curves in zip(axes, panels.values(), strict=True):
         for label, errors in curves.items():
