@@ -53,9 +53,7 @@ def measure(checkpoint: Checkpoint, overrides: Sequence[str], split: str) -> tup
 
 
 @torch.inference_mode()
-def _read(
-    module: LandmarkModule, batch: Faces, generator: torch.Generator, file: Path
-) -> tuple[Tensor, ...]:
+def _read(module: LandmarkModule, batch: Faces, generator: torch.Generator, file: Path) -> tuple[Tensor, ...]:
     """The fields of `Told` for a batch."""
     output, known = module(batch.image), truth(batch)
     covariances = module.codec.covariance(output)
