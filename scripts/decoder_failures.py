@@ -2,10 +2,12 @@
 
     python scripts/decoder_failures.py RUN [RUN ...]
     python scripts/decoder_failures.py sweeps/table5/*/ data.root=$KEYPOSS_DATA/300w --out failures.csv
+    python scripts/decoder_failures.py keyposs-16 keyposs-8 data=300w data.root=$KEYPOSS_DATA/300w
 
 A RUN is a run directory or a checkpoint of a network that gives maps. Its own config says which data it is read on;
-key=value replaces a value there. Every face is read twice, the second time with a box of noise on its crop, which
-covers some of its points; all decoders read the same two forward passes. A decoder is chosen on `val`, the default.
+key=value replaces a value there. A packaged network has no data of its own: the third line says which. Every face is
+read twice, the second time with a box of noise on its crop, which covers some of its points; all decoders read the same
+two forward passes. A decoder is chosen on `val`, the default.
 """
 
 import argparse
@@ -134,11 +136,6 @@ def _lines(readings: Sequence[str], columns: Sequence[Sequence[float]]) -> list[
     return [[Cell(name), *cells] for name, *cells in zip(readings, *marked, strict=True)]
 
 
-def _name(run: Trained, called: Mapping[Path, str]) -> str:
-    """What a run is called that was opened by one of these paths."""
-    return next(name for path, name in called.items() if path in (run.file, *run.file.parents))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures the given runs and prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -147,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with plain_mistakes():
         runs, named = open_runs(chosen.runs, chosen.overrides, chosen.split), names(chosen.runs)
         called = dict(zip(map(Path, chosen.runs), named, strict=True))
-        rows = [row for run in runs for row in measure(_name(run, called), run, chosen.split)]
+        rows = [row for run in runs for row in measure(called[run.path], run, chosen.split)]
     data = runs[0].datamodule
     said = f"{data.dataset.name} {chosen.split}, {len(data.annotations(chosen.split))} faces by {data.dataset.norm}"
     shown = list(tables(rows, said))

@@ -30,6 +30,7 @@ STAGES = {"val": "validate", "test": "test"}
 class Trained(NamedTuple):
     """A trained network, the codec that reads it, and the data that it was trained on, ready for one split."""
 
+    path: Path  # that it was opened by
     file: Path
     landmarker: nn.Module
     codec: DistanceMap
@@ -62,7 +63,7 @@ def open_runs(paths: Sequence[str], overrides: Sequence[str], split: str) -> lis
     """Reads runs, and prepares a split of the data of each.
 
     Args:
-        paths: run directories or checkpoints.
+        paths: run directories, checkpoints or names of packaged networks.
         overrides: of the stored configs, such as `data.root=FOLDER`.
         split: val or test.
 
@@ -72,7 +73,7 @@ def open_runs(paths: Sequence[str], overrides: Sequence[str], split: str) -> lis
     Raises:
         KeyposError: if a run or its data cannot be read, or they do not all have the same faces.
     """
-    runs = [_open(load(path), overrides) for path in paths]
+    runs = [_open(Path(path), overrides) for path in paths]
     for run in runs:
         run.datamodule.setup(STAGES[split])
         (data, faces), (first, same) = _faces(run, split), _faces(runs[0], split)
@@ -99,11 +100,12 @@ def check_different(runs: Sequence[Trained], kind: Callable[[Trained], str]) -> 
             raise KeyposError(run.file, f"has {kind(run)}, as {other.file} has", "give one of them")
 
 
-def _open(checkpoint: Checkpoint, overrides: Sequence[str]) -> Trained:
+def _open(path: Path, overrides: Sequence[str]) -> Trained:
+    checkpoint = load(path)
     module, datamodule = open_run(checkpoint, overrides)
     if not isinstance(module.codec, DistanceMap):
         raise KeyposError(checkpoint.file, "predicts no distance maps", "give a run of codec=distance_map")
-    return Trained(checkpoint.file, module.landmarker, module.codec, datamodule)
+    return Trained(path, checkpoint.file, module.landmarker, module.codec, datamodule)
 
 
 def open_run(checkpoint: Checkpoint, overrides: Sequence[str]) -> tuple[LandmarkModule, FaceDataModule]:

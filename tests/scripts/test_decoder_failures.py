@@ -93,3 +93,8 @@ def test_the_tables(untrained, tmp_path, capsys):
 def test_a_network_without_maps_is_refused(untrained, refused):
     with refused("predicts no distance maps"):
         failures.main([untrained("codec=coordinates", "head.dim=64"), *QUIET])
+
+
+def test_a_packaged_network_goes_by_its_name(capsys):
+    failures.main(["keyposs-4", "data.val=4", *QUIET])
+    assert "keyposs-4: NME" in capsys.readouterr().out
