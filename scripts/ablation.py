@@ -1,7 +1,7 @@
 """What each choice of a recipe is worth: runs whose commands differ in a few words from that of a base.
 
     python scripts/ablation.py BASE RUN [RUN ...]
-    python scripts/ablation.py BASE RUN [RUN ...] --out docs/ablation.md --part size-8
+    python scripts/ablation.py BASE RUN [RUN ...] --out PAGE.md --part size-8
 
 All are folders of finished runs. A row names the words that a command has beside those of BASE; runs that differ in
 their seed alone share a row. NME is read on `val` alone, by the decoder that picked the checkpoint, and compared face

@@ -142,8 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=table_file, help="a .md or .csv file to write")
     chosen = parse(parser, arguments)
     with plain_mistakes():
-        runs, named = open_runs(chosen.runs, chosen.overrides, chosen.split), names(chosen.runs)
-        called = dict(zip(map(Path, chosen.runs), named, strict=True))
+        paths = list(dict.fromkeys(chosen.runs))
+        runs = open_runs(paths, chosen.overrides, chosen.split)
+        called = dict(zip(map(Path, paths), names(paths), strict=True))
         rows = [row for run in runs for row in measure(called[run.path], run, chosen.split)]
     data = runs[0].datamodule
     said = f"{data.dataset.name} {chosen.split}, {len(data.annotations(chosen.split))} faces by {data.dataset.norm}"

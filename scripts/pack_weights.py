@@ -31,7 +31,11 @@ def pack(checkpoint: Checkpoint, file: Path) -> Checkpoint:
     for name, value in checkpoint.weights.items():
         weights[name] = value.half() if value.is_floating_point() else value
         if weights[name].isinf().any():
-            raise KeyposError(checkpoint.file, f"{name} holds {value.abs().max()}", "half precision ends at 65504")
+            raise KeyposError(
+                checkpoint.file,
+                f"{name} holds {value.abs().max()}",
+                "half precision ends at 65504: train with weight decay",
+            )
     return checkpoint._replace(file=file, config=without_machine(checkpoint.config), weights=weights)
 
 

@@ -133,7 +133,7 @@ def configure(checkpoint: Checkpoint, overrides: Sequence[str]) -> DictConfig:
         KeyposError: if an override names no single value of the config, or one of the network's.
     """
     if "data" not in checkpoint.config:
-        return adopt(_compose([f"checkpoint={checkpoint.file}", *rooted(overrides)]), checkpoint)
+        return adopt(_compose(rooted(overrides)), checkpoint)
     config = OmegaConf.create(checkpoint.config)
     config.box = follow_data(config.box, config.data) if config.get("box") else None
     config.datamodule = OmegaConf.merge(config.datamodule, OmegaConf.load(CONF / "datamodule" / "default.yaml"))
@@ -148,7 +148,9 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     """The config of an evaluation."""
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("evaluate", overrides=[*overrides, "run_dir=null"])  # nothing is left behind
+            config = compose(
+                "evaluate", overrides=[*overrides, "checkpoint=opened", "run_dir=null"]
+            )  # and nothing left behind
     except HydraException as error:
         cause = str(error).partition("Config search path")[0].strip()
         raise KeyposError(shlex.join(overrides), cause, "say it as for keyposs.evaluate") from error

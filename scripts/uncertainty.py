@@ -56,7 +56,7 @@ def measure(checkpoint: Checkpoint, overrides: Sequence[str], split: str) -> tup
 def _read(module: LandmarkModule, batch: Faces, generator: torch.Generator, file: Path) -> tuple[Tensor, ...]:
     """The fields of `Told` for a batch."""
     output, known = module(batch.image), truth(batch)
-    covariances = module.codec.covariance(output)
+    covariances = module.codec.covariance(output, module.config["monitor"])
     if covariances is None:
         remedy = "give a run of a method that does, such as codec=coordinates, or train it again"
         raise KeyposError(file, "tells no covariances of its points", remedy)

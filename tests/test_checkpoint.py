@@ -61,6 +61,21 @@ def test_adopt_takes_the_network_from_the_checkpoint_and_the_rest_from_the_comma
     assert instantiate(config.augment).image_size == 64
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kernel"),
+    [
+        (["decoder=[pseudorange]"], None),
+        (["decoder=[dark,pseudorange]"], None),
+        (["decoder=[pseudorange]", "decoder.pseudorange.kernel=3"], 3),
+    ],
+)
+def test_a_decoder_is_that_of_the_training_unless_it_is_given_options(
+    composed: Small, overrides: list[str], kernel: int | None
+) -> None:
+    config = adopt(composed("checkpoint=keyposs-8", *overrides, name="evaluate"), load("keyposs-8"))
+    assert instantiate(config.codec).decoders["pseudorange"].keywords["kernel"] == kernel
+
+
 def test_adopt_takes_the_boxes_where_the_command_leaves_them_open(stored: Path, composed: Small) -> None:
     def adopted(checkpoint: Checkpoint, *overrides: str) -> Boxes:
         box: Boxes = instantiate(adopt(composed(*overrides, name="evaluate"), checkpoint).datamodule).box

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from every_writer import EXTRA, WRITERS
-from keyposs.config import CONF, LISTS, cause, check_lists, check_loss, check_numbers
+from keyposs.config import CONF, LISTS, cause, check, check_lists, check_loss, check_numbers
 from keyposs.errors import KeyposError
 from keyposs.loggers import opened
 from keyposs.markup import MARKUP_68
@@ -160,3 +160,14 @@ def test_a_loss_that_nothing_reads_is_refused(composed: Compose) -> None:
     check_loss(composed("codec=cascade", "loss=wing", "resume=old"))  # runs of before have one
     with pytest.raises(KeyposError, match="loss=wing: is not taken by codec=Cascade, which has its own"):
         check_loss(composed("codec=cascade", "loss=wing"))
+
+
+def test_test_is_true_or_false(composed: Compose) -> None:
+    with pytest.raises(KeyposError, match=r"test=no: is neither true nor false\. Remedy: give test=true or test=false"):
+        check(composed("test=no"))
+
+
+def test_options_of_a_decoder_that_is_not_chosen_are_refused(composed: Compose) -> None:
+    config = composed("loss=end_to_end", "decoder=[multilateration]", "monitor=multilateration")
+    with pytest.raises(KeyposError, match=r"decoder.pseudorange.kernel=None: is given, .* or take its options out"):
+        check(config)

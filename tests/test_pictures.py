@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from keyposs.augment import Augment
 from keyposs.data.module import FaceCrops
 from keyposs.errors import KeyposError
-from keyposs.pictures import cut, find_pictures, overlay_names, prepare, read_boxes, whole_box
+from keyposs.pictures import canvas_of, check_on, cut, find_pictures, overlay_names, read_boxes, whole_box
 from keyposs.types import Annotation
 
 
@@ -105,21 +104,19 @@ def test_a_bad_file_of_boxes_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("box", [[60, 0, 90, 20], [0, -50, 20, -1], [-1e7, -1e7, 1e7, 1e7]])
 def test_a_box_that_is_not_on_its_picture_is_an_error(tmp_path: Path, box: list[float]) -> None:
-    Image.fromarray(noise(30, 50)).save(tmp_path / "a.png")
     with pytest.raises(
         KeyposError, match=r"a\.png: the box .* is not on its 50 x 30 pixels\. Remedy: .* upright picture"
     ):
-        prepare(tmp_path / "a.png", "a.png", np.array([box], dtype=float), image_size=32, padding=1.25)
+        check_on(noise(30, 50), np.array([box], dtype=float), tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
     ("size", "canvas"), [((50, 30), (480, 288)), ((600, 20), (600, 20)), ((3200, 2), (1600, 1)), ((2000, 1), (1600, 1))]
 )
-def test_an_overlay_is_enlarged_kept_or_reduced(tmp_path: Path, size: tuple[int, int], canvas: tuple[int, int]) -> None:
-    Image.fromarray(noise(*size[::-1])).save(tmp_path / "a.png")
-    picture = prepare(tmp_path / "a.png", "a.png", None, image_size=32, padding=1.25)
-    assert picture.canvas.shape[1::-1] == canvas
-    np.testing.assert_allclose(picture.zoom, np.divide(canvas, size))
+def test_an_overlay_is_enlarged_kept_or_reduced(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+    drawn, zoom = canvas_of(noise(*size[::-1]))
+    assert drawn.shape[1::-1] == canvas
+    np.testing.assert_allclose(zoom, np.divide(canvas, size))
 
 
 @given(st.lists(st.from_regex(r"\A(a|b)?/?(a|A|é)(\.(png|jpg|PNG)){1,3}\Z"), unique_by=str.lower))

@@ -23,7 +23,8 @@ from keyposs.errors import KeyposError
 from keyposs.grid import Grid
 from keyposs.markup import MARKUP_68, Contour, Markup
 from keyposs.module import LandmarkModule
-from keyposs.predict import build, choose_device, plan, predict, predict_faces
+from keyposs.networks import Read, choose_device, of_module, to_photo
+from keyposs.predict import build, plan, predict
 
 Compose = Callable[..., DictConfig]
 DOTS = Markup("3", (Contour("dots", (0, 1, 2)),), (), (0, 1), ((0,), (1,)))
@@ -54,8 +55,8 @@ def looking(monkeypatch: pytest.MonkeyPatch, composed: Compose) -> Callable[...,
     monkeypatch.setattr(command, "build", lambda config, checkpoint: (module, "multilateration"))
 
     def configure(source: Path, *overrides: str, boxes: Path | None = None) -> DictConfig:
-        config = composed("checkpoint=none", "source=none", *overrides, name="predict")
-        config.source, config.boxes = str(source), None if boxes is None else str(boxes)
+        config = composed("checkpoint=none", "source=none", "passes=1", *overrides, name="predict")
+        config.source, config.boxes = str(source), "whole" if boxes is None else str(boxes)
         return config
 
     return configure
@@ -103,7 +104,7 @@ def test_points_are_in_pixels_of_the_picture(
     boxes = None
     if box is not None:
         boxes = boxes_of(tmp_path / "boxes.csv", ["a.png", *((v + 0.5) * scale - 0.5 for v in box)])
-    (found,) = predict(looking(tmp_path / "a.png", boxes=boxes), CHECKPOINT)
+    (found,) = predict(looking(tmp_path / "a.png", boxes=boxes), CHECKPOINT).values()
     # a crop's pixel is up to 3 of the picture at scale 1
     np.testing.assert_allclose((found.points[0] + 0.5) / scale - 0.5, TRUTH, atol=0.1)
     np.testing.assert_allclose(found.scores[0], 1, atol=0.1)
@@ -128,7 +129,7 @@ def test_a_turned_picture_has_boxes_and_points_in_the_upright_one(
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
     boxes = boxes_of(tmp_path / "boxes.csv", ["a.png", 30, 15, 125, 100])
-    (found,) = predict(looking(tmp_path, boxes=boxes), CHECKPOINT)
+    (found,) = predict(looking(tmp_path, boxes=boxes), CHECKPOINT).values()
     np.testing.assert_allclose(found.points[0], TRUTH, atol=0.1)
 
 
@@ -138,7 +139,7 @@ def test_every_face_of_a_picture_has_its_rows_and_all_are_on_one_overlay(
     pair = np.concatenate([paint(), paint(TRUTH - 9)], axis=1)
     Image.fromarray(pair).save(tmp_path / "pair.png")
     rows = [["pair.png", 162, 0, 317, 119], ["pair.png", 2, 2, 150, 110]]
-    (found,) = predict(looking(tmp_path / "pair.png", boxes=boxes_of(tmp_path / "b.csv", *rows)), CHECKPOINT)
+    (found,) = predict(looking(tmp_path / "pair.png", boxes=boxes_of(tmp_path / "b.csv", *rows)), CHECKPOINT).values()
     np.testing.assert_allclose(found.points, [TRUTH - 9 + [160, 0], TRUTH], atol=0.1)
 
     written = json.loads((tmp_path / "run/predictions.json").read_text(encoding="utf-8"))
@@ -177,9 +178,9 @@ def test_a_folder_is_read_through_and_what_is_broken_is_counted(
     (folder / "broken [x].jpg").write_bytes((folder / "a.jpg").read_bytes()[:900])
     (folder / "sub" / "text.png").write_text("no picture")
     found = predict(looking(folder, "batch_size=2"), CHECKPOINT)
-    assert [prediction.name for prediction in found] == whole
-    for prediction in found[1:]:  # JPEG stains the dark ground of the first
-        np.testing.assert_allclose(prediction.points[0], TRUTH, atol=0.1)
+    assert list(found) == whole
+    for name in whole[1:]:  # JPEG stains the dark ground of the first
+        np.testing.assert_allclose(found[name].points[0], TRUTH, atol=0.1)
     overlays = {p.relative_to(tmp_path / "run/overlays").as_posix() for p in (tmp_path / "run").rglob("*.png")}
     assert overlays == {"a.jpg.png", "a.png.png", "sub/größe 你.png", "sub/a.png", "z.png"}
     failed = json.loads((tmp_path / "run/predictions.json").read_text(encoding="utf-8"))["failed"]
@@ -189,7 +190,6 @@ def test_a_folder_is_read_through_and_what_is_broken_is_counted(
     assert "faces: 5, pictures: 5, left out: 2, " in said
     assert said.count("left out: /") == 2
     assert f"{folder}/broken [x].jpg: cannot be read" in said
-    assert said.count("a face is taken to fill each picture") == 1
 
 
 def test_boxes_choose_among_the_pictures_of_the_source(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_source_without_pictures_is_an_error(looking: Callable[..., DictConfig
         predict(looking(tmp_path / "0.jpg"), CHECKPOINT)
     with pytest.raises(KeyposError, match=r"none of its pictures can be read \(2 tried; .*0.jpg: cannot be read"):
         predict(looking(tmp_path), CHECKPOINT)
-    with pytest.raises(KeyposError, match="batch_size=0: is less than one face"):
+    with pytest.raises(KeyposError, match="batch_size=0: is less than one"):
         predict(looking(tmp_path, "batch_size=0"), CHECKPOINT)
     assert not (tmp_path / "run").exists()
 
@@ -243,8 +243,8 @@ def test_the_checkpoint_brings_its_network_and_padding_and_the_decoder_is_chosen
         "dark": ["decoder=[dark]"],
         "quarter": ["decoder=[dark,quarter]", "monitor=quarter"],
     }.items():
-        given = (f"checkpoint={checkpoint.file}", f"source={tmp_path}/a.png", "device=cpu", *overrides)
-        (found,) = predict(composed(*given, name="predict"), checkpoint)
+        given = (f"checkpoint={checkpoint.file}", f"source={tmp_path}/a.png", "device=cpu", "boxes=whole", "passes=1")
+        (found,) = predict(composed(*given, *overrides, name="predict"), checkpoint).values()
         points, scores = (reading[0].numpy() for reading in expected[name])  # the crop is the picture
         np.testing.assert_allclose(found.points[0], points, atol=1e-3)
         np.testing.assert_allclose(found.scores[0], scores, atol=1e-5)
@@ -272,10 +272,10 @@ def test_what_does_not_fit_the_checkpoint_or_the_machine_is_an_error(
 def test_the_command_takes_a_quoted_path_and_says_where_the_points_are(saved: LandmarkModule, tmp_path: Path) -> None:
     photo = tmp_path / "my photo (1), a=b.jpg"
     Image.fromarray(paint()).save(photo)
-    run = [sys.executable, "-m", "keyposs.predict", f"checkpoint={tmp_path}/net.safetensors", f'source="{photo}"']
+    asked = [f"checkpoint={tmp_path}/net.safetensors", f'source="{photo}"', "boxes=whole"]
+    run = [sys.executable, "-m", "keyposs.predict", *asked]
     said = subprocess.run([*run, "hydra.run.dir=out"], cwd=tmp_path, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    assert "a face is taken to fill each picture" in said.stdout
     assert "faces: 1, pictures: 1, " in said.stdout
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())["faces"][0]["points"]) == 68
     assert (tmp_path / "out/overlays/my photo (1), a=b.png").is_file()
@@ -297,8 +297,8 @@ def test_covariances_are_turned_and_scaled_with_their_crop() -> None:
     across = np.stack([np.cos(angles), np.sin(angles)], -1)
     down = np.stack([-np.sin(angles), np.cos(angles)], -1)
     matrices = np.stack([sides[:, None] * across, sides[:, None] * down, np.array([[5.0, 6.0], [-70.0, 80.0]])], -1)
-    crops = np.zeros((2, SIZE, SIZE, 3), dtype=np.uint8)
-    points, _, covariances = predict_faces(module, crops, matrices, "coordinates")
+    network = of_module(module, "coordinates", SIZE, 1.25)
+    points, _, covariances = to_photo(Read(*network.run(np.zeros((2, 3, SIZE, SIZE), np.uint8))), matrices)
     assert covariances is not None
     expected = 2 * (Unsure.scale.double().numpy() * SIZE * sides[:, None, None]) ** 2
     for face in range(2):

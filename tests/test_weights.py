@@ -8,8 +8,7 @@ import torch
 from hydra.utils import instantiate
 from safetensors import safe_open
 
-import keyposs
-from keyposs.checkpoint import PACKAGED, adopt, load, packaged
+from keyposs.checkpoint import PACKAGED, adopt, load, open_module, packaged
 from keyposs.evaluate import evaluate
 
 CARD = (PACKAGED / "README.md").read_text()
@@ -33,7 +32,7 @@ def test_they_are_small():
 
 @pytest.mark.parametrize("name", packaged())
 def test_a_network_is_ready_to_read(name):
-    network = keyposs.load(name)
+    network = open_module(name)
     assert not network.training
     image = torch.randint(256, (3, 3, 256, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     output = network(image)

@@ -7,31 +7,42 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing albumentations asks the package index
 
 if TYPE_CHECKING:
-    from keyposs.module import LandmarkModule
+    from keyposs.finder import Finder
 
 __version__ = "0.1.0"
 
 
-def load(checkpoint: str | Path) -> "LandmarkModule":
-    """A trained network, ready to read faces.
+def load(
+    network: str | Path = "keyposs-16",
+    *,
+    device: str = "auto",
+    boxes: str = "scan",
+    passes: int = 2,
+    batch_size: int = 32,
+) -> "Finder":
+    """Opens a trained network to find landmarks with.
 
-    Its call takes face crops (n, 3, `image_size`, `image_size`), RGB in 0..255, cut as `keyposs.predict` cuts them;
-    its codec reads what comes out: `decode` gives points and scores, `covariance` how uncertain each point is.
+    Its call takes a picture or a list of pictures (files, PIL images, arrays, tensors) and gives the faces of each:
+    points in pixels of the picture, scores, covariances and boxes; see `keyposs.finder.Finder`.
 
     Args:
-        checkpoint: the name of a packaged network, such as `keyposs-8`; a `.safetensors`, a `.ckpt`, or the directory
-            of a training run.
+        network: the name of a packaged network, such as `keyposs-8`; a `.safetensors`, a `.ckpt`, or the directory of a
+            training run.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto`: the best there is.
+        boxes: where faces are where none are given: `scan`, the network looks for them itself; `whole`, one fills each
+            picture; or the path of a YuNet model (`.onnx`).
+        passes: how often a face is read; from the second time on in the box of its own landmarks.
+        batch_size: the most faces at once.
 
     Raises:
-        KeyposError: if there is no such network, or it cannot be read.
+        KeyposError: if there is no such network or device, it cannot be read, or it tells no covariances to scan with.
 
-    >>> import torch
-    >>> network = load("keyposs-8")
-    >>> output = network(torch.zeros(2, 3, 256, 256, dtype=torch.uint8))
-    >>> points, scores = network.codec.decode(output)["pseudorange"]
-    >>> points.shape, scores.shape, network.codec.covariance(output).shape
-    (torch.Size([2, 68, 2]), torch.Size([2, 68]), torch.Size([2, 68, 2, 2]))
+    >>> import numpy as np
+    >>> finder = load("keyposs-4", device="cpu")
+    >>> faces = finder(np.zeros((100, 80, 3), dtype=np.uint8), boxes=[[10, 20, 70, 80]])
+    >>> faces.points.shape, faces.scores.shape, faces.covariances.shape
+    ((1, 68, 2), (1, 68), (1, 68, 2, 2))
     """
-    from keyposs.checkpoint import open_network  # here: a command starts faster without
+    from keyposs.finder import open_finder  # here: a command starts faster without
 
-    return open_network(checkpoint)
+    return open_finder(network, device=device, boxes=boxes, passes=passes, batch_size=batch_size)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from keyposs.errors import KeyposError
-from keyposs.files import atomic
+from keyposs.files import CONF, atomic
 from keyposs.markup import Markup
 from keyposs.module import LandmarkModule
 from keyposs.resume import follow_data
@@ -49,7 +49,7 @@ def packaged() -> dict[str, Path]:
 
 
 def find(path: str | Path | int, *names: str) -> Path:
-    """The file that `checkpoint=` or `resume=` means: a file as it is, of a run directory the first of `names`.
+    """The file that `checkpoint=` means: a file as it is, of a run directory the first of `names`.
 
     What does not exist may be the name of a packaged network, such as `keyposs-8`.
 
@@ -113,8 +113,8 @@ def save_safetensors(checkpoint: Checkpoint, path: Path) -> None:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     """A config whose network is the checkpoint's: sizes, backbone, head and codec; the rest stays.
 
-    Where the config leaves decoders, monitor, boxes, padding of the crops, flip test or seed open, they are the
-    checkpoint's too.
+    A decoder that the checkpoint was trained with keeps its options, unless the config gives others. Where the config
+    leaves decoders, monitor, boxes, padding of the crops, flip test or seed open, they are the checkpoint's too.
 
     Raises:
         KeyposError: if the config asks for another heatmap size or image size, or sets up boxes but chooses none.
@@ -131,6 +131,7 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     if "pretrained" in adopted.backbone:
         adopted.backbone.pretrained = False
     if config.get("decoder") and "decoders" in adopted.codec:  # others refuse decoders when they are built
+        config = _as_trained(config, adopted.codec.decoders)
         adopted.codec.decoders = "${decoder}"
     merged = OmegaConf.merge({k: v for k, v in config.items_ex(resolve=False) if k not in MODEL_KEYS}, adopted)
     assert isinstance(merged, DictConfig)
@@ -147,14 +148,25 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     return merged
 
 
-def open_network(path: str | Path) -> LandmarkModule:
-    """The network of a checkpoint, in eval mode and without gradients.
+def _as_trained(config: DictConfig, decoders: DictConfig) -> DictConfig:
+    """Decoders that a network was trained with keep their options where the command gives none of its own."""
+    config = config.copy()
+    for name, options in config.decoder.items():
+        file = CONF / "decoder" / f"{name}.yaml"
+        plain = OmegaConf.to_container(OmegaConf.load(file))[name] if file.is_file() else None
+        if name in decoders and OmegaConf.to_container(options, resolve=False) == plain:
+            config.decoder[name] = decoders[name]
+    return config
+
+
+def open_module(path: str | Path) -> LandmarkModule:
+    """The network of a checkpoint, read as in training, in eval mode and without gradients.
 
     Raises:
         KeyposError: if `load` or `restore` objects.
     """
     checkpoint = load(path)
-    config = adopt(OmegaConf.create({"monitor": None}), checkpoint)
+    config = read_once(adopt(OmegaConf.create({"monitor": None, "padding": None}), checkpoint))
     return restore(LandmarkModule.from_config(config, checkpoint.markup), checkpoint).eval().requires_grad_(False)
 
 
@@ -188,6 +200,7 @@ def restore(module: LandmarkModule, checkpoint: Checkpoint) -> LandmarkModule:
         if _shapes(stored) != _shapes(module.codec.state_dict()):  # another loss starts with weights of its own
             stored = {name: value for name, value in stored.items() if name == SPREAD}
         module.codec.load_state_dict(stored, strict=False)
+        module.codec.calibrated = checkpoint.config.get("monitor")
     except RuntimeError as error:
         raise KeyposError(
             checkpoint.file,

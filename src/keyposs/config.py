@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -16,11 +15,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from keyposs import sweep
 from keyposs.distributed import started
 from keyposs.errors import KeyposError, cause
+from keyposs.files import CONF
 from keyposs.resume import run_of
-
-_IN_WHEEL = Path(__file__).parent / "conf"
-CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "conf"
-"""The folder of yaml files: inside an installed wheel, or at the root of a checkout."""
 
 NOISE = "|".join(
     (
@@ -147,6 +143,8 @@ def check(config: DictConfig) -> None:
     """
     _check_complete(config)
     check_numbers(config)
+    _check_test(config)
+    check_decoders(config)
     check_root(config)
     check_loss(config)
 
@@ -165,6 +163,25 @@ def _missing(config: DictConfig, path: str = "") -> Iterator[str]:
             yield path + key
         elif not OmegaConf.is_interpolation(config, key) and OmegaConf.is_dict(config[key]):
             yield from _missing(config[key], f"{path}{key}.")
+
+
+def _check_test(config: DictConfig) -> None:
+    if not isinstance(config.get("test", True), bool):  # "no" and "off" are words to Hydra, and words are true
+        raise KeyposError(f"test={config.test}", "is neither true nor false", "give test=true or test=false")
+
+
+def check_decoders(config: DictConfig) -> None:
+    """Refuses options of a decoder that is not chosen.
+
+    Raises:
+        KeyposError: naming it.
+    """
+    for name, options in (config.get("decoder") or {}).items():
+        if "_target_" not in options:
+            given = ", ".join(f"decoder.{name}.{key}={value}" for key, value in options.items())
+            chosen = ",".join(str(other) for other, of in config.decoder.items() if "_target_" in of)
+            remedy = f"add it to the list, decoder=[{chosen},{name}], or take its options out with '~decoder.{name}'"
+            raise KeyposError(given, f"is given, but {name} is not among the decoders", remedy)
 
 
 def check_root(config: DictConfig) -> None:

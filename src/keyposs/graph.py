@@ -43,7 +43,7 @@ class Graph(nn.Module):
         with torch.no_grad():
             output = module(faces)
         module.codec.decode(output)[reading]
-        self.outputs = OUTPUTS if module.codec.covariance(output) is not None else OUTPUTS[:2]
+        self.outputs = OUTPUTS if module.codec.covariance(output, reading) is not None else OUTPUTS[:2]
 
     def forward(self, image: Faces) -> tuple[Tensor, ...]:
         """Points (n, k, 2), scores (n, k) and, where the codec tells calibrated ones, covariances (n, k, 2, 2)."""

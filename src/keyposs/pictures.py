@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +15,6 @@ from jaxtyping import Float, UInt8
 from keyposs import viz
 from keyposs.crop import canonical_matrix, canonical_size, invert, warp
 from keyposs.data.formats.boxes_csv import read_rows
-from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
 from keyposs.files import readable
 from keyposs.markup import Markup
@@ -30,17 +28,6 @@ SUFFIXES = {
 
 LARGEST = 1600
 """Overlays of larger pictures are reduced until their longer side has this many pixels."""
-
-
-class Picture(NamedTuple):
-    """A picture whose faces are cut out, with as much of it as its overlay needs."""
-
-    name: str  # relative to the source's folder, with "/" between folders
-    boxes: Float[np.ndarray, "n 4"]
-    crops: UInt8[np.ndarray, "n s s 3"]
-    crop_to_image: Float[np.ndarray, "n 2 3"]
-    canvas: Photo  # the picture at its overlay's size
-    zoom: Float[np.ndarray, " 2"]  # the canvas over the picture, along x and along y
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -103,29 +90,27 @@ def cut(
     return crop, invert(matrix)
 
 
-def prepare(
-    file: Path, name: str, boxes: Float[np.ndarray, "n 4"] | None, *, image_size: int, padding: float
-) -> Picture:
-    """Reads a picture upright and cuts out its faces.
+def check_on(photo: Photo, boxes: Float[np.ndarray, "n 4"] | None, file: Path) -> None:
+    """Refuses boxes that are not on their photo.
 
     Raises:
-        KeyposError: if it is broken, or a box is not on it.
+        KeyposError: naming the file and the box.
     """
-    photo = read_photo(file, exif=True)
     size = np.array(photo.shape[1::-1])
-    if boxes is None:
-        boxes = whole_box(int(size[0]), int(size[1]), padding)[None]
-    for box in boxes:
+    for box in () if boxes is None else boxes:
         shown = np.minimum(box[2:], size - 0.5) - np.maximum(box[:2], -0.5)
         if shown.min() <= 0 or shown.max() < 0.01 * (box[2:] - box[:2]).max():
             remedy = "give x0,y0,x1,y1 in pixels of the upright picture"
             raise KeyposError(file, f"the box {box.tolist()} is not on its {size[0]} x {size[1]} pixels", remedy)
-    crops, matrices = zip(*(cut(photo, box, image_size=image_size, padding=padding) for box in boxes), strict=True)
+
+
+def canvas_of(photo: Photo) -> tuple[UInt8[np.ndarray, "rows columns 3"], Float[np.ndarray, " 2"]]:
+    """A photo at its overlay's size, and that over its own along x and along y."""
+    size = np.array(photo.shape[1::-1])
     longer = size.max()
     drawn = np.maximum(np.rint(size * np.clip(longer, viz.SMALLEST, LARGEST) / longer), 1)
     how = cv2.INTER_AREA if drawn.max() < longer else cv2.INTER_CUBIC
-    canvas = cv2.resize(photo, drawn.astype(int).tolist(), interpolation=how)
-    return Picture(name, boxes, np.stack(crops), np.stack(matrices), canvas, drawn / size)
+    return cv2.resize(photo, drawn.astype(int).tolist(), interpolation=how), drawn / size
 
 
 def picture_name(file: Path, folder: Path) -> str:
@@ -150,14 +135,14 @@ def overlay_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def draw(
-    picture: Picture,
+    canvas: Photo,
+    zoom: Float[np.ndarray, " 2"],
     points: Float[np.ndarray, "n k 2"],
     scores: Float[np.ndarray, "n k"],
     markup: Markup,
     covariances: Float[np.ndarray, "n k 2 2"] | None = None,
 ) -> Photo:
-    """The overlay: all faces of a picture on it."""
-    canvas, zoom = picture.canvas, picture.zoom
+    """The overlay: all faces of a picture on its canvas, see `canvas_of`."""
     for i, face in enumerate((points + 0.5) * zoom - 0.5):
         spread = None if covariances is None else covariances[i] * np.outer(zoom, zoom)
         canvas = viz.overlay(canvas, None, face, markup, scores=scores[i], covariances=spread, scale=1)

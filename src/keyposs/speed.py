@@ -25,7 +25,7 @@ from keyposs.config import plain_mistakes
 from keyposs.environment import environment, milliseconds
 from keyposs.errors import KeyposError
 from keyposs.module import LandmarkModule
-from keyposs.predict import choose_device
+from keyposs.networks import choose_device
 
 BATCHES = (1, 32)
 REPEATS, SECONDS = 5, 6.0

@@ -170,6 +170,19 @@ def test_scores_rank_by_covariance_once_it_is_calibrated() -> None:
     assert 0 < scores[0, 1] < scores[0, 0] < 1
 
 
+def test_scores_and_covariances_are_those_of_the_reading_that_was_calibrated() -> None:
+    part = codec(16)
+    output = 0.9 * part.encode(torch.full((1, 3, 2), 130.0))
+    part.spread.fill_(0.01)
+    part.calibrated = "multilateration"
+    assert part.decode(output)["multilateration"][1].min() > 0.99
+    assert part.covariance(output, "multilateration").shape == (1, 3, 2, 2)
+    part.calibrated = "another"
+    torch.testing.assert_close(part.decode(output)["multilateration"][1], output.amax((-2, -1)))
+    assert part.covariance(output, "multilateration") is None
+    assert part.covariance(output) is not None
+
+
 @pytest.mark.parametrize("distance", [0.5, 2.0])
 def test_near_is_the_share_of_a_round_normal_distribution(distance: float) -> None:
     draws = 1.5 * torch.randn(200000, 2, generator=torch.Generator().manual_seed(0))

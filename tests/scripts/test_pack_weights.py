@@ -10,7 +10,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-import keyposs
 from keyposs import checkpoint
 from keyposs.errors import KeyposError
 
@@ -31,7 +30,7 @@ def test_it_is_half_as_large_and_reads_alike(packed):
     images = torch.randint(256, (3, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     points = []
     for file in packed:
-        network = keyposs.load(file)
+        network = checkpoint.open_module(file)
         points.append(network.codec.decode(network(images))["pseudorange"][0])
         assert network.codec.sigma == 1.5
     torch.testing.assert_close(*points, rtol=0, atol=0.5)
@@ -47,9 +46,9 @@ def test_it_says_nothing_of_a_machine(packed):
 def test_a_packaged_network_is_found_by_its_name(packed, monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoint, "PACKAGED", tmp_path / "packed")
     assert checkpoint.find("tiny", "best.ckpt") == packed[1]
-    assert keyposs.load("tiny").codec.sigma == 1.5
+    assert checkpoint.open_module("tiny").codec.sigma == 1.5
     with pytest.raises(KeyposError, match=r"small: does not exist.*or one of tiny"):
-        keyposs.load("small")
+        checkpoint.open_module("small")
 
 
 def test_a_weight_too_large_for_half_precision_is_refused(packed):

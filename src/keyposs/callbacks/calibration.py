@@ -49,6 +49,7 @@ class Calibration(pl.Callback):
         squares = np.concatenate([np.zeros(0), *of_all])
         if np.isfinite(squares).any():
             module.codec.spread.fill_(spread(squares[np.isfinite(squares)]))
+            module.codec.calibrated = self.decoder
 
 
 def mahalanobis(errors: Float[Tensor, "*batch 2"], covariances: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch"]:

@@ -52,7 +52,7 @@ class Pictures(pl.Callback):
             batch.norm,
         )
         keypoints = known(batch)
-        markup, covariances = data_of(trainer).dataset.markup, module.codec.covariance(reading.output)
+        markup, covariances = data_of(trainer).dataset.markup, module.codec.covariance(reading.output, self.decoder)
         images = [
             viz.overlay(
                 picture(batch.image[i]),

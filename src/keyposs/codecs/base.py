@@ -29,6 +29,9 @@ class Codec(nn.Module, ABC):
     spread: Tensor
     """What standard deviations are multiplied by; NaN where they mean nothing before they are calibrated."""
 
+    calibrated: str | None = None
+    """The reading that `spread` was fitted to, and whose covariances these are; None: not known, taken to be any."""
+
     def __init__(self, spread: float = 1.0) -> None:
         super().__init__()
         self.register_buffer("spread", torch.tensor(spread))
@@ -64,10 +67,20 @@ class Codec(nn.Module, ABC):
     def told(self, output: Output) -> Float[Tensor, "b k 2 2"] | None:
         """The covariance of each point as the output has it, in crop pixels squared; None where it has none."""
 
-    def covariance(self, output: Output) -> Float[Tensor, "b k 2 2"] | None:
+    def covariance(self, output: Output, reading: str | None = None) -> Float[Tensor, "b k 2 2"] | None:
         """How uncertain each point is: its covariance in crop pixels squared, with the scale that `Calibration` fitted.
 
-        None where the codec tells none, or none that means anything before it is calibrated.
+        None where the codec tells none, none that means anything before it is calibrated, or none of this reading.
+
+        Args:
+            output: of the network.
+            reading: whose points they shall be of; None: the calibrated one.
         """
         told = self.told(output)
-        return None if told is None or self.spread.isnan() else self.spread.square() * told
+        if told is None or self.spread.isnan() or not (reading is None or self.measures(reading)):
+            return None
+        return self.spread.square() * told
+
+    def measures(self, reading: str) -> bool:
+        """Whether covariances are those of a reading."""
+        return self.calibrated in (None, reading)

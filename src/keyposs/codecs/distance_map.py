@@ -39,8 +39,8 @@ class DistanceMap(Codec):
         unbiased: centre the Gaussian on the real-valued position and draw the whole map; else round the centre to
             the nearest cell (halves up) and cut it off at 3 sigma, which loses the sub-cell position for good.
         loss: of maps, see `keyposs.losses`.
-        activation: what makes maps of the network's output: `identity`; `exp`, whose output is `ln h` and never
-            underflows; or `softmax`, times `2 pi sigma^2`, the sum of a Gaussian.
+        activation: what makes maps of the network's output: `identity`; `exp`, whose output is `ln h`, and
+            counts as -87 below that; or `softmax`, times `2 pi sigma^2`, the sum of a Gaussian.
 
     Raises:
         KeyposError: if sigma is not positive, the activation is unknown, no decoder is given, one cannot read a map of
@@ -130,22 +130,33 @@ class DistanceMap(Codec):
     def decode(self, output: Float[Tensor, "b k h w"]) -> dict[str, tuple[Tensor, Tensor]]:
         """Reads the maps with every decoder; see `Codec.decode`.
 
-        Scores are the decoders', the height of the peak, until covariances are calibrated; from then on how likely it
-        is that the point is within `NEAR` of the truth, which ranks errors far better, and 0 as before where nothing
-        could be read.
+        Scores are the decoders', the height of the peak. Of the reading whose covariances are calibrated they are how
+        likely it is that the point is within `NEAR` of the truth, which ranks errors far better, and 0 as before where
+        nothing could be read.
         """
         maps, readings = self.maps(output), {}
-        likely, known = near(self.spread.square() * self._told(maps), NEAR * self.grid.image_size), ~self.spread.isnan()
         for name, decoder in self.decoders.items():
             cells, scores = decoder(maps)
-            readings[name] = self.grid.to_pixels(cells), torch.where(known & (scores > 0), likely.to(scores), scores)
+            readings[name] = self.grid.to_pixels(cells), self._likely(maps, scores) if self.measures(name) else scores
         return readings
 
-    def told(self, output: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"]:
-        """That of the pseudorange fix of all cells, for noise of 1 on each: see `keyposs.decoders.uncertainty`."""
+    def _likely(self, maps: Float[Tensor, "b k h w"], scores: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        told = self._told(maps)
+        if told is None:
+            return scores
+        likely = near(self.spread.square() * told, NEAR * self.grid.image_size).to(scores)
+        return torch.where(~self.spread.isnan() & (scores > 0), likely, scores)
+
+    def told(self, output: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"] | None:
+        """That of the pseudorange fix of all cells, for noise of 1 on each: see `keyposs.decoders.uncertainty`.
+
+        None of a softmax, whose loss need not make it a distance map.
+        """
         return self._told(self.maps(output))
 
-    def _told(self, maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"]:
+    def _told(self, maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2 2"] | None:
+        if self.activation == "softmax":
+            return None
         return self.grid.stride**2 * uncertainty(maps, sigma=self.sigma, kernel=None, noise=1.0)
 
     def _check_loss(self) -> None:

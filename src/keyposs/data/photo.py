@@ -32,7 +32,7 @@ def read_photo(path: str | Path, *, exif: bool = False) -> Photo:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _to_rgb(ImageOps.exif_transpose(image) if exif else image)
+            return to_rgb(ImageOps.exif_transpose(image) if exif else image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         cause = f"cannot be read as an image, it is broken or cut short ({error})"
         raise KeyposError(path, cause, "fetch or export the file again, or remove the face") from error
@@ -54,7 +54,12 @@ def check_photo(path: str | Path) -> None:
     read_photo(path)
 
 
-def _to_rgb(image: Image.Image) -> Photo:
+def to_rgb(image: Image.Image) -> Photo:
+    """A picture as 8-bit RGB.
+
+    Raises:
+        ValueError: if it holds floating-point values.
+    """
     if image.mode.startswith("I"):  # 16-bit grey, in one of Pillow's several ways
         grey = np.asarray(image).astype(np.float64)
         return np.repeat(np.rint(np.clip(grey, 0, 65535) / 257).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,0 +1,85 @@
+"""Where the boxes of faces come from, when nobody gives them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from keyposs.errors import KeyposError
+from keyposs.networks import BATCH, Boxes, Network
+from keyposs.pictures import whole_box
+from keyposs.scan import scan
+from keyposs.types import Photo
+
+SMALLEST = 320
+"""Pixels: OpenCV's detectors read photos whose longer side is at most twice this."""
+
+CONFIDENCE = 0.6
+"""Of a face that YuNet reports."""
+
+Detect = Callable[[Photo], Boxes]
+
+
+def detector(name: str, network: Network, batch_size: int = BATCH) -> Detect:
+    """What finds the boxes of a photo's faces.
+
+    Args:
+        name: `scan`: the network itself, where it is sure (see `keyposs.scan`); `whole`: one face fills the photo; or
+            the path of a YuNet model, `.onnx`, which OpenCV runs.
+        network: that reads the faces.
+        batch_size: the most faces at once.
+
+    Raises:
+        KeyposError: if the name is unknown, the file is not there or no such model, or the network cannot scan.
+    """
+    if name == "scan":
+        _check_sure(network)
+        return partial(scan, network, batch_size=batch_size)
+    if name == "whole":
+        return lambda photo: whole_box(photo.shape[1], photo.shape[0], network.padding)[None]
+    if name.lower().endswith(".onnx"):
+        return yunet(Path(name).expanduser())
+    raise KeyposError(f"boxes={name}", "is unknown", "give scan, whole, a .csv of boxes, or a YuNet model (.onnx)")
+
+
+def _check_sure(network: Network) -> None:
+    side = network.image_size
+    _, _, *covariances = network.run(np.zeros((1, 3, side, side), np.uint8))
+    if not covariances:
+        raise KeyposError(
+            "boxes=scan",
+            "needs covariances, which this network does not tell",
+            "give boxes=whole, a .csv of boxes, or a YuNet model (.onnx)",
+        )
+
+
+def yunet(file: Path) -> Detect:
+    """A YuNet model of OpenCV's zoo.
+
+    Raises:
+        KeyposError: if the file is not there, or no such model.
+    """
+    if not file.is_file():
+        raise KeyposError(file, "is not there", "give the path of a YuNet model, or boxes=scan")
+    try:
+        model = cv2.FaceDetectorYN.create(str(file), "", (SMALLEST, SMALLEST), CONFIDENCE)
+        model.detect(np.zeros((SMALLEST, SMALLEST, 3), np.uint8))
+    except cv2.error as error:
+        raise KeyposError(file, f"is no YuNet model ({error.err})", "give a face_detection_yunet_*.onnx") from error
+
+    def detect(photo: Photo) -> Boxes:
+        height, width = photo.shape[:2]
+        zoom = min(1.0, 2 * SMALLEST / max(width, height))
+        size = max(round(width * zoom), 1), max(round(height * zoom), 1)
+        model.setInputSize(size)
+        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        _, faces = model.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        if faces is None:
+            return np.empty((0, 4))
+        x, y, w, h = faces[:, :4].astype(np.float64).T
+        corners = np.stack([x, y, x + w, y + h], axis=1)
+        return (corners + 0.5) / np.tile(np.array(size) / (width, height), 2) - 0.5
+
+    return detect
