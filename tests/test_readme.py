@@ -3,14 +3,33 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from keyposs.data import Synthetic
+from keyposs.found import Found
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_snippet_decodes_heatmaps() -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_a_snippet_finds_landmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (snippet,) = (text for text in SNIPPETS if "keyposs.load" in text)
+    monkeypatch.chdir(tmp_path)
+    face = Synthetic(test=1).annotations("test")[0]
+    Image.fromarray(face.read()).save("photo.jpg")
+    names: dict[str, Found] = {}
+    exec(snippet, names)
+    assert np.linalg.norm(names["faces"].points[0] - face.keypoints, axis=-1).mean() < 0.08 * face.norm
+    assert (tmp_path / "drawn.png").is_file()
+
+
+def test_a_snippet_decodes_heatmaps() -> None:
+    (snippet,) = (text for text in SNIPPETS if "heatmaps" in text)
     names: dict[str, torch.Tensor] = {}
     exec(snippet, names)
     assert names["points"].shape == names["pixels"].shape == (32, 68, 2)
