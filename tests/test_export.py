@@ -119,6 +119,32 @@ def test_covariances_are_those_of_the_codec(built: Callable[..., LandmarkModule]
     assert torch.equal(Graph(module, "multilateration", faces)(faces)[2], module.codec.covariance(module(faces)))
 
 
+@pytest.mark.parametrize("activation", ["identity", "exp"])
+def test_maps_come_out_as_the_decoder_reads_them(
+    activation: str, built: Callable[..., LandmarkModule], tmp_path: Path
+) -> None:
+    module, faces = built(*CODECS["distance_map"][0], f"+codec.activation={activation}"), samples(64, 1.25, count=4)
+    module.codec.spread.fill_(3.0)
+    graph = Graph(module, "multilateration", faces, maps=True).eval()
+    assert graph.outputs == ("points", "scores", "covariance", "maps")
+    write(graph, faces[:2], graph.outputs, {}, tmp_path / "a.onnx")
+    written = open_graph(tmp_path / "a.onnx")
+    apart = differences(graph, written, faces)
+    assert list(apart) == list(graph.outputs)
+    assert max(apart.values()) < 1e-3
+    points, _, _, maps = written(faces)
+    assert maps.shape == (4, 4, 8, 8)
+    cells, _ = module.codec.decoders["multilateration"](maps)
+    torch.testing.assert_close(module.codec.grid.to_pixels(cells), points, rtol=0, atol=1e-2)
+
+
+def test_without_calibrated_covariances_maps_are_the_third_output(built: Callable[..., LandmarkModule]) -> None:
+    module, faces = built(*CODECS["distance_map"][0]), samples(64, 1.25, count=2)
+    graph = Graph(module, "multilateration", faces, maps=True)
+    assert graph.outputs == ("points", "scores", "maps")
+    assert torch.equal(graph(faces)[2], module(faces))
+
+
 @pytest.fixture
 def saved(built: Callable[..., LandmarkModule], tmp_path: Path) -> Checkpoint:
     """A cascade that leaves out faces that are done."""
@@ -153,6 +179,12 @@ def test_the_command_writes_a_file_that_says_how_to_use_it(
         ["faces", 3, 64, 64],
     )
     assert [output.name for output in graph.graph.output] == ["points", "scores"]
+
+
+def test_maps_of_a_method_that_has_none_are_refused(saved: Checkpoint, composed: Compose, tmp_path: Path) -> None:
+    with pytest.raises(KeyposError, match="maps=true: codec=cascade has no distance maps. Remedy: leave maps= out"):
+        export(composed(f"checkpoint={saved.file}", "maps=true", f"file={tmp_path}/a.onnx", name="export"), saved)
+    assert not (tmp_path / "a.onnx").exists()
 
 
 def test_a_file_that_differs_is_not_kept(

@@ -15,8 +15,8 @@ from keyposs.detectors import detector
 from keyposs.errors import KeyposError
 from keyposs.finder import Finder, as_boxes, closer
 from keyposs.found import as_photo
-from keyposs.networks import Network, Read
-from keyposs.types import Annotation, Photo
+from keyposs.networks import Marked, Network, Read
+from keyposs.types import Annotation
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_mistakes_are_said_plainly(finder: Finder, tmp_path: Path) -> None:
 def test_no_more_photos_are_held_than_fill_a_batch(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
 
-    def read(photos: list[tuple[Photo, np.ndarray]]) -> list[Read]:
+    def read(photos: list[Marked]) -> list[Read]:
         held.append(len(photos))
         return Finder.read(finder, photos)
 

@@ -37,7 +37,7 @@ def export(config: DictConfig, checkpoint: Checkpoint) -> Path:
 
     Raises:
         KeyposError: if the format is unknown, the file cannot lie where it shall, a package is missing, the config
-            does not fit the checkpoint, or the points differ.
+            does not fit the checkpoint, the method has no maps to write, or the points differ.
     """
     file = target(config)
     check_packages()
@@ -46,7 +46,7 @@ def export(config: DictConfig, checkpoint: Checkpoint) -> Path:
         config.head.exit = "mask"  # the same points; which faces go on cannot be a graph's shape
     module, reading = build(config, checkpoint)
     faces = samples(config.image_size, config.padding)
-    graph = Graph(module, reading, faces).eval()
+    graph = Graph(module, reading, faces, config.maps).eval()
     with atomic(file) as temporary:
         write(graph, faces[:2], graph.outputs, metadata(config, checkpoint, reading), temporary)
         written = open_graph(temporary)

@@ -10,8 +10,7 @@ import torch
 from keyposs.detectors import Detect, detector
 from keyposs.errors import KeyposError
 from keyposs.found import Found, Picture, as_photo
-from keyposs.networks import BATCH, Boxes, Network, Read, boxes_of, nothing, open_network, read_faces
-from keyposs.types import Photo
+from keyposs.networks import BATCH, Boxes, Marked, Network, Read, boxes_of, nothing, open_network, read_faces
 
 FARTHEST = 4.0
 """A second pass looks at most so much closer or wider than the first: points that fly apart are no new box."""
@@ -79,22 +78,22 @@ class Finder:
         Raises:
             KeyposError: if a picture is broken, or boxes are none.
         """
-        held: list[tuple[Picture, Photo, Boxes]] = []
+        held: list[tuple[Picture, Marked]] = []
         for picture, boxes in pictures:
             photo = as_photo(picture)
-            held.append((picture, photo, self.detect(photo) if boxes is None else as_boxes(boxes)))
-            faces, pixels = sum(len(b) for _, _, b in held), sum(p.size // 3 for _, p, _ in held)
+            held.append((picture, (photo, self.detect(photo) if boxes is None else as_boxes(boxes))))
+            faces, pixels = sum(len(b) for _, (_, b) in held), sum(p.size // 3 for _, (p, _) in held)
             if faces >= self.batch_size or pixels >= PIXELS:
                 yield from self._found(held)
                 held = []
         yield from self._found(held)
 
-    def _found(self, held: Sequence[tuple[Picture, Photo, Boxes]]) -> Iterator[Found]:
-        reads = self.read([(photo, boxes) for _, photo, boxes in held])
-        for (picture, photo, boxes), read in zip(held, reads, strict=True):
+    def _found(self, held: Sequence[tuple[Picture, Marked]]) -> Iterator[Found]:
+        reads = self.read([marked for _, marked in held])
+        for (picture, (photo, boxes)), read in zip(held, reads, strict=True):
             yield Found(picture, (photo.shape[1], photo.shape[0]), boxes, *read, self.network.markup)
 
-    def read(self, photos: Sequence[tuple[Photo, Boxes]]) -> list[Read]:
+    def read(self, photos: Sequence[Marked]) -> list[Read]:
         """The faces in the boxes of some photos, read as often as `passes` says."""
         reads = [nothing(self.network.markup.size)] * len(photos)
         for i in range(self.passes):

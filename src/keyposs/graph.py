@@ -9,12 +9,14 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from keyposs.codecs import DistanceMap
 from keyposs.data import Synthetic
+from keyposs.errors import KeyposError
 from keyposs.module import LandmarkModule
 from keyposs.pictures import cut
 
-INPUT, OUTPUTS = "image", ("points", "scores", "covariance")
-"""Names in the graph; the last output is left out where the codec tells none."""
+INPUT, OUTPUTS = "image", ("points", "scores", "covariance", "maps")
+"""Names in the graph; covariances are left out where the codec tells none, maps where they are not asked for."""
 
 TALKATIVE = "onnx_ir", "onnxscript"
 """Loggers that tell of every constant they fold."""
@@ -32,26 +34,31 @@ class Graph(nn.Module):
         module: a trained network, in eval mode.
         reading: which of its codec's readings.
         faces: some crops, from which it sees what its codec tells of them.
+        maps: whether the distance maps come out as well.
 
     Raises:
         KeyError: if the codec has no such reading.
+        KeyposError: if maps are asked for and the codec has none.
     """
 
-    def __init__(self, module: LandmarkModule, reading: str, faces: Faces) -> None:
+    def __init__(self, module: LandmarkModule, reading: str, faces: Faces, maps: bool = False) -> None:
         super().__init__()
         self.landmarker, self.codec, self.reading = module.landmarker, module.codec, reading
+        if maps and not isinstance(self.codec, DistanceMap):
+            raise KeyposError("maps=true", f"codec={self.codec.method} has no distance maps", "leave maps= out")
         with torch.no_grad():
             output = module(faces)
         module.codec.decode(output)[reading]
-        self.outputs = OUTPUTS if module.codec.covariance(output, reading) is not None else OUTPUTS[:2]
+        there = {"covariance": module.codec.covariance(output, reading) is not None, "maps": maps}
+        self.outputs = tuple(name for name in OUTPUTS if there.get(name, True))
 
     def forward(self, image: Faces) -> tuple[Tensor, ...]:
-        """Points (n, k, 2), scores (n, k) and, where the codec tells calibrated ones, covariances (n, k, 2, 2)."""
+        """Points (n, k, 2), scores (n, k), then what `outputs` names: covariances (n, k, 2, 2), maps (n, k, h, w)."""
         output = self.landmarker(image)
         read = self.codec.decode(output)[self.reading]
-        if len(self.outputs) == len(read):
-            return read
-        return *read, self.codec.spread.square() * self.codec.told(output)  # covariance() asks whether there is one
+        if "covariance" in self.outputs:  # covariance() asks whether there is one
+            read = *read, self.codec.spread.square() * self.codec.told(output)
+        return (*read, self.codec.maps(output)) if "maps" in self.outputs else read
 
 
 def samples(image_size: int, padding: float, count: int = 6) -> Faces:
@@ -112,11 +119,12 @@ def open_graph(file: Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
 def differences(graph: Graph, written: Callable[[Tensor], tuple[Tensor, ...]], faces: Faces) -> dict[str, float]:
     """The largest differences between what a graph and its module give, of one face and of all others together.
 
-    Of points in pixels of the crop; of scores; of covariances as a share of their face's and point's largest entry.
+    Of points in pixels of the crop; of scores; of covariances and maps as a share of their face's and point's largest
+    entry.
     """
     largest = dict.fromkeys(graph.outputs, 0.0)
     for batch in (faces[:1], faces[1:]):
         for name, one, other in zip(graph.outputs, written(batch), graph(batch), strict=True):
-            unit = other.abs().amax((-2, -1), keepdim=True) if name == "covariance" else 1.0
+            unit = other.abs().amax((-2, -1), keepdim=True) if name in OUTPUTS[2:] else 1.0
             largest[name] = max(largest[name], ((one - other).abs() / unit).max().item())
     return largest

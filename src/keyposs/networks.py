@@ -15,12 +15,14 @@ from keyposs.graph import Graph
 from keyposs.markup import Markup
 from keyposs.module import LandmarkModule
 from keyposs.pictures import cut
-from keyposs.types import Photo
 
 Crops = UInt8[np.ndarray, "n 3 s s"]
 
 Boxes = Float[np.ndarray, "n 4"]
 """x0, y0, x1, y1 in pixels of a photo."""
+
+Marked = tuple[UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 4"]]
+"""A photo with the boxes of its faces, of sizes of its own."""
 
 BATCH = 32
 
@@ -91,7 +93,7 @@ def open_network(path: str | Path, device: str) -> Network:
     return of_module(on_device, config["monitor"], config["image_size"], config["padding"], **told)
 
 
-def read_faces(network: Network, photos: Sequence[tuple[Photo, Boxes]], batch_size: int = BATCH) -> list[Read]:
+def read_faces(network: Network, photos: Sequence[Marked], batch_size: int = BATCH) -> list[Read]:
     """Reads the faces in the boxes of some photos; faces of several photos share a batch.
 
     Args:
@@ -118,7 +120,7 @@ def nothing(k: int) -> Read:
     return Read(np.empty((0, k, 2)), np.empty((0, k)), np.empty((0, k, 2, 2)))
 
 
-def _batch(network: Network, faces: Sequence[tuple[Photo, Float[np.ndarray, " 4"]]]) -> Read:
+def _batch(network: Network, faces: Sequence[tuple[UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, " 4"]]]) -> Read:
     crop = {"image_size": network.image_size, "padding": network.padding}
     crops, matrices = zip(*(cut(photo, box, **crop) for photo, box in faces), strict=True)
     points, scores, *spread = network.run(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))

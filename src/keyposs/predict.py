@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -22,6 +21,7 @@ from keyposs.errors import KeyposError
 from keyposs.files import atomic, readable, write_json
 from keyposs.finder import Finder
 from keyposs.found import Found
+from keyposs.journal import columns, row
 from keyposs.module import LandmarkModule
 from keyposs.networks import Boxes, choose_device, of_module
 from keyposs.pictures import check_on, find_pictures, overlay_names, picture_name, read_boxes
@@ -154,18 +154,6 @@ def write(
         writer = csv.writer(file)
         writer.writerow(columns(len(next(iter(found.values())).markup.names)))
         writer.writerows(row(face["file"], face["face"], face) for face in faces)
-
-
-def columns(k: int) -> list[str]:
-    """Of a table of faces with `k` points."""
-    boxes = (f"box_{name}" for name in ("x0", "y0", "x1", "y1"))
-    return ["file", "face", *boxes, *(f"{axis}{i}" for i in range(k) for axis in "xys")]
-
-
-def row(name: str, number: int, face: Mapping[str, Any]) -> list[object]:
-    """A face's line of that table."""
-    values = (v for (x, y), s in zip(face["points"], face["scores"], strict=True) for v in (x, y, s))
-    return [name, number, *face["box"], *values]
 
 
 def _sum_up(found: Mapping[str, Found], failed: Mapping[str, KeyposError], rest: str) -> None:

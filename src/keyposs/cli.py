@@ -1,0 +1,77 @@
+"""`keyposs`: the commands of the shell."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+import keyposs
+from keyposs.errors import KeyposError
+
+FORWARDED = {
+    "train": "Trains a network: keyposs train heatmap_size=8 data=300w data.root=FOLDER",
+    "evaluate": "Measures a trained network: keyposs evaluate checkpoint=keyposs-8 data=300w data.root=FOLDER",
+    "export": "Writes a trained network as ONNX: keyposs export checkpoint=keyposs-8 format=onnx",
+    "check": "Reads a whole dataset and says what is wrong with it: keyposs check data=wflw data.root=FOLDER",
+    "robustness": "Measures what sloppy boxes cost: keyposs robustness checkpoint=keyposs-8 data=300w data.root=FOLDER",
+    "speed": "Measures latency and memory: keyposs speed checkpoint=keyposs-8",
+    "report": "Makes tables and plots of finished runs: keyposs report RUN RUN",
+}
+"""Commands that take words of their own, as `python -m keyposs.NAME` does."""
+
+SOME_BROKEN = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(keyposs.__version__, prog_name="keyposs")
+def main() -> None:
+    """Facial landmarks at any heatmap resolution."""
+
+
+@main.command()
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("landmarks"), show_default=True, help="Folder.")
+@click.option("--network", default="keyposs-16", show_default=True, help="Packaged, or a run, .safetensors, .ckpt.")
+@click.option("--boxes", default="scan", show_default=True, help="scan, whole, or a YuNet model (.onnx).")
+@click.option("--passes", default=2, show_default=True, type=click.IntRange(1), help="How often a face is read.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Faces at once.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option("--overlays/--no-overlays", default=True, show_default=True, help="Draw each picture with its faces.")
+def predict(sources: tuple[Path, ...], out: Path, overlays: bool, **options: object) -> None:
+    """Finds the landmarks of pictures and of folders of pictures.
+
+    The faces go into faces.jsonl and faces.csv of the output folder, drawn pictures into its overlays. The same command
+    again goes on where it was interrupted. Ends with 0; with 3 where some pictures could not be read, 1 where none.
+    """
+    from keyposs.shell import read_all  # here: --help starts faster without
+
+    if not sources:
+        raise click.UsageError("give pictures or folders")
+    try:
+        broken = read_all(sources, out, overlays, **options)
+    except KeyposError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(SOME_BROKEN if broken else 0)
+
+
+def _forward(name: str, said: str) -> None:
+    @main.command(
+        name,
+        help=said,
+        short_help=said.partition(":")[0],
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def run(words: tuple[str, ...]) -> None:
+        sys.argv = [f"keyposs {name}", *words]
+        import_module(f"keyposs.{name}").main()
+
+
+for _name, _said in FORWARDED.items():
+    _forward(_name, _said)
+
+
+if __name__ == "__main__":
+    main()
