@@ -139,7 +139,7 @@ def test_a_folder_that_is_not_to_be_written_to(tmp_path: Path) -> None:
 
 
 def test_commands_of_hydra_are_reached(tmp_path: Path) -> None:
-    assert "give pictures or folders" in run("predict").output
+    assert "give pictures, videos, folders or --camera 0" in run("predict").output
     assert run("--version").output.startswith("keyposs, version ")
     words = [sys.executable, "-m", "keyposs.cli", "export", "checkpoint=nothing", "hydra.run.dir=out"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)

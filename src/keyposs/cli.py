@@ -31,25 +31,28 @@ def main() -> None:
 
 @main.command()
 @click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--camera", type=click.IntRange(0), help="Number of a camera, read until Ctrl-C.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("landmarks"), show_default=True, help="Folder.")
 @click.option("--network", default="keyposs-16", show_default=True, help="Packaged, or a run, .safetensors, .ckpt.")
 @click.option("--boxes", default="scan", show_default=True, help="scan, whole, or a YuNet model (.onnx).")
 @click.option("--passes", default=2, show_default=True, type=click.IntRange(1), help="How often a face is read.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Faces at once.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
-@click.option("--overlays/--no-overlays", default=True, show_default=True, help="Draw each picture with its faces.")
-def predict(sources: tuple[Path, ...], out: Path, overlays: bool, **options: object) -> None:
-    """Finds the landmarks of pictures and of folders of pictures.
+@click.option("--overlays/--no-overlays", default=True, show_default=True, help="Draw pictures and videos with faces.")
+@click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take the jitter off points of videos.")
+def predict(sources: tuple[Path, ...], camera: int | None, out: Path, **options: object) -> None:
+    """Finds the landmarks of pictures, folders of pictures, videos and a camera.
 
-    The faces go into faces.jsonl and faces.csv of the output folder, drawn pictures into its overlays. The same command
-    again goes on where it was interrupted. Ends with 0; with 3 where some pictures could not be read, 1 where none.
+    Faces of pictures go into faces.jsonl and faces.csv of the output folder, those of a video into a CSV of its name,
+    and what is drawn into overlays. The same command again goes on where it was interrupted. Ends with 0; with 3 where
+    some pictures or videos could not be read, 1 where none.
     """
     from keyposs.shell import read_all  # here: --help starts faster without
 
-    if not sources:
-        raise click.UsageError("give pictures or folders")
+    if not sources and camera is None:
+        raise click.UsageError("give pictures, videos, folders or --camera 0")
     try:
-        broken = read_all(sources, out, overlays, **options)
+        broken = read_all(sources, camera, out, **options)
     except KeyposError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(SOME_BROKEN if broken else 0)

@@ -1,5 +1,7 @@
 """Reading any number of pictures into a folder, so that it can be interrupted and gone on with."""
 
+import signal
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,32 +20,72 @@ from keyposs.found import Found
 from keyposs.journal import Journal, columns
 from keyposs.pictures import find_pictures, overlay_names, picture_name
 from keyposs.types import Photo
+from keyposs.video import SUFFIXES, open_video, read_video
 
 
-def read_all(sources: Sequence[Path], out: Path, overlays: bool, **options: Any) -> int:
-    """Finds the landmarks of all pictures of some files and folders, and writes them into a folder.
+def read_all(
+    sources: Sequence[Path], camera: int | None, out: Path, *, overlays: bool, smooth: bool, **options: Any
+) -> int:
+    """Finds the landmarks of pictures, folders of pictures, videos and a camera, and writes them into a folder.
 
     Args:
-        sources: pictures, and folders, read with their subfolders.
+        sources: pictures, videos, and folders of pictures, read with their subfolders.
+        camera: the number of one; None: none.
         out: the folder; what stands there already is not read again.
         overlays: whether to draw.
+        smooth: whether the points of videos pass a One-Euro filter.
         options: of `keyposs.load`.
 
     Returns:
-        How many pictures could not be read.
+        How many pictures and videos could not be read.
 
     Raises:
         KeyposError: if a source is not there or holds no picture, none can be read, or an option is bad.
     """
-    files = pictures_of(sources)
+    videos = [source for source in sources if source.suffix.lower() in SUFFIXES and not source.is_dir()]
+    files = pictures_of([source for source in sources if source not in videos])
     finder = keyposs.load(**options)
+    broken = _read_pictures(finder, files, out, overlays, options) if files else 0
+    for source in [*videos, *([] if camera is None else [camera])]:
+        try:
+            _read_video(finder, source, out, overlays, smooth)
+        except KeyposError as error:
+            if len(sources) + (camera is not None) == 1:
+                raise
+            _say(f"left out: {error}")
+            broken += 1
+    return broken
+
+
+def _read_video(finder: Finder, source: Path | int, out: Path, overlays: bool, smooth: bool) -> None:
+    video = open_video(source)
+    table = out / f"{readable(video.name)}.csv"
+    if table.exists() and not isinstance(source, int):
+        _say(f"{table} is there: {video.name} is done")
+        return
+    overlay = out / "overlays" / f"{readable(video.name)}.mp4" if overlays else None
+    stopped: list[int] = []
+    if isinstance(source, int):  # else an interrupted video is read again from its beginning
+        signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+        _say("Ctrl-C ends the recording")
+    start, counts = time.perf_counter(), []
+    read = read_video(finder, video, table, overlay, smooth=smooth, stop=lambda: bool(stopped))
+    for faces in track(read, video.name, total=video.frames, console=Console(stderr=True)):
+        counts.append(len(faces))
+    seconds = time.perf_counter() - start
+    shown = sum(count > 0 for count in counts)
+    _say(
+        f"{video.name}: faces in {shown} of {len(counts)} frames, {len(counts) / seconds:.1f} frames a second: {table}"
+    )
+
+
+def _read_pictures(finder: Finder, files: dict[str, Path], out: Path, overlays: bool, options: dict[str, Any]) -> int:
     markup = finder.network.markup
     facts = {name: str(value) for name, value in options.items() if name in ("network", "boxes", "passes")}
     journal = Journal(out, {"keyposs": keyposs.__version__, **facts, "point_names": list(markup.names)})
-    before = len(journal.done)
     drawn = overlay_names(list(files)) if overlays else {}
     left = {name: file for name, file in files.items() if name not in journal.done}
-    if before:
+    if journal.done:
         _say(f"{out}: {len(files) - len(left)} pictures are done, {len(left)} are left")
     for name, found in _read(finder, left, journal):
         if overlays:
