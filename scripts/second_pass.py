@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             faces, network = datamodule.annotations(chosen.split), open_network(run, "auto")
             finders = [Finder(network, lambda photo: np.empty((0, 4)), passes=passes) for passes in PASSES]
             rows = [
-                [Cell(level, ".0%"), *(Cell(errors(finder, faces, level), ".2f") for finder in finders)]
+                [Cell(f"{level:.0%}"), *(Cell(errors(finder, faces, level), ".2f") for finder in finders)]
                 for level in LEVELS
             ]
             columns = ["boxes off by", *(f"{passes} passes" if passes > 1 else "1 pass" for passes in PASSES)]

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from keyposs.cli import main
-from keyposs.data import Synthetic
+from keyposs.data import CocoJson, Synthetic
 from keyposs.errors import KeyposError
 from keyposs.journal import Journal
+from keyposs.markup import MARKUP_68
 from keyposs.shell import pictures_of
 
 FACE = Synthetic(test=1).annotations("test")[0]
@@ -81,6 +82,22 @@ def test_the_same_command_goes_on_where_it_was_interrupted(photos: Path, tmp_pat
     assert other.exit_code == 1
     assert "was" not in other.output
     assert "read with other options (network)" in other.output.replace("\n", " ")
+
+
+def test_what_is_found_can_be_trained_on(photos: Path, tmp_path: Path) -> None:
+    """The COCO file is read to the same points; a picture without a face is not in it."""
+    Image.new("RGB", (50, 50)).save(photos / "empty.png")
+    done = run("predict", photos, "--out", tmp_path / "out", "--network", "keyposs-4", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    data = CocoJson(
+        photos.parent, markup=MARKUP_68.to_dict(), test=str(tmp_path / "out/coco.json"), offset=-0.5, exif=True
+    )
+    read = data.annotations("test")
+    entries = [entry for entry in lines(tmp_path / "out")[1:] if entry["faces"]]
+    assert len(read) == len(entries) == 3
+    for annotation, entry in zip(sorted(read, key=lambda a: a.name), entries, strict=True):
+        np.testing.assert_allclose(annotation.keypoints, entry["faces"][0]["points"], atol=2e-3)
+        assert annotation.visible.all()
 
 
 def huge_png(side: int) -> bytes:

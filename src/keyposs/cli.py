@@ -43,9 +43,9 @@ def main() -> None:
 def predict(sources: tuple[Path, ...], camera: int | None, out: Path, **options: object) -> None:
     """Finds the landmarks of pictures, folders of pictures, videos and a camera.
 
-    Faces of pictures go into faces.jsonl and faces.csv of the output folder, those of a video into a CSV of its name,
-    and what is drawn into overlays. The same command again goes on where it was interrupted. Ends with 0; with 3 where
-    some pictures or videos could not be read, 1 where none.
+    Faces of pictures go into faces.jsonl, faces.csv and coco.json of the output folder, those of a video into a CSV of
+    its name, and what is drawn into overlays. The same command again goes on where it was interrupted. Ends with 0;
+    with 3 where some pictures or videos could not be read, 1 where none.
     """
     from keyposs.shell import read_all  # here: --help starts faster without
 

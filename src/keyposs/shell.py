@@ -12,9 +12,10 @@ from rich.progress import track
 
 import keyposs
 from keyposs import viz
+from keyposs.coco import coco
 from keyposs.data.photo import read_photo
 from keyposs.errors import KeyposError
-from keyposs.files import readable
+from keyposs.files import readable, write_json
 from keyposs.finder import Finder
 from keyposs.found import Found
 from keyposs.journal import Journal, columns
@@ -93,6 +94,7 @@ def _read_pictures(finder: Finder, files: dict[str, Path], out: Path, overlays: 
         journal.add({"file": name, "width": found.size[0], "height": found.size[1], "faces": found.described()})
     journal.close()
     journal.table(columns(markup.size))
+    write_json(out / "coco.json", coco((entry for entry in journal.entries() if entry.get("faces")), markup))
     return _sum_up(journal, out)
 
 
