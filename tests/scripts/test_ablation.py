@@ -82,5 +82,5 @@ def test_a_page_without_a_place_is_refused(run, tmp_path, refused):
 
 
 def test_a_run_that_has_not_finished_is_refused(tmp_path, refused):
-    with refused("run.json"):
+    with refused("is missing: the run has not finished"):
         ablation.main([str(tmp_path)])
