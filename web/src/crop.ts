@@ -139,7 +139,7 @@ function resample(photo: Photo, matrix: Similarity, size: number, out: Uint8Clam
     const above = down[2 * j]!;
     const below = down[2 * j + 1]!;
     if (above === 0 && below === 0) {
-      for (let channel = 0; channel < 3; channel++) out.fill(0, channel * plane + j * size, channel * plane + (j + 1) * size);
+      for (let to = j * size; to < 3 * plane; to += plane) out.fill(0, to, to + size);
       continue;
     }
     const upper = lineOf(rows[2 * j + (above ? 0 : 1)]!);

@@ -118,8 +118,8 @@ export function redraw(): void {
 }
 
 function layers(): Layers {
-  const [points, ellipses, contours] = ['points', 'ellipses', 'contours'].map((id) => find<HTMLInputElement>(id).checked);
-  return { points: points!, ellipses: ellipses!, contours: contours! };
+  const checked = (id: string): boolean => find<HTMLInputElement>(id).checked;
+  return { points: checked('points'), ellipses: checked('ellipses'), contours: checked('contours') };
 }
 
 export function landmark(): number {
@@ -141,12 +141,14 @@ function mapInWords(face: Face, facts: Facts, fix: Fix): string {
   const ranges = fix.anchors.map((anchor) => anchor.range.toFixed(2)).join(', ');
   const [xx, xy, yy] = [0, 1, 2].map((k) => face.covariances[3 * i + k]!) as [number, number, number];
   const { long, short } = ellipse(xx, xy, yy);
+  const size = facts.heatmap_size;
+  const [x, y] = [0, 1].map((k) => face.points[2 * i + k]!.toFixed(1));
   return (
-    `Landmark ${i}, ${facts.names[i]}, on its map of ${facts.heatmap_size} × ${facts.heatmap_size} cells: the brighter, ` +
-    `the nearer. The four strongest cells (white) say that it is ${ranges} cells away, as the circles show, read with ` +
-    `the map’s own height and width (sigma ${fix.sigma.toFixed(1)} cells). All cells together put it where the pink ` +
-    `point is, at ${face.points[2 * i]!.toFixed(1)}, ${face.points[2 * i + 1]!.toFixed(1)} in the picture; in 90 of 100 ` +
-    `cases the truth is within an ellipse of ${long.toFixed(1)} × ${short.toFixed(1)} pixels (semi-axes) around it.`
+    `Landmark ${i}, ${facts.names[i]}, on its map of ${size} × ${size} cells: the brighter, the nearer. The four ` +
+    `strongest cells (white) say that it is ${ranges} cells away, as the circles show, read with the map’s own height ` +
+    `and width (sigma ${fix.sigma.toFixed(1)} cells). All cells together put it where the pink point is, at ${x}, ${y} ` +
+    `in the picture; in 90 of 100 cases the truth is within an ellipse of ${long.toFixed(1)} × ${short.toFixed(1)} ` +
+    `pixels (semi-axes) around it.`
   );
 }
 

@@ -56,7 +56,9 @@ async function open(options, { broken, route } = {}) {
 const status = (page, words) => page.locator('#status', { hasText: words }).waitFor();
 
 async function save(page, name) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Save points' }).click()]);
+  const saved = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Save points' }).click();
+  const download = await saved;
   await download.saveAs(join(folder, name));
 }
 
