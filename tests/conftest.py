@@ -9,12 +9,15 @@ os.environ["OMP_NUM_THREADS"] = "1"  # small tensors gain nothing from more, and
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hypothesis import settings
 from omegaconf import DictConfig
 
 from keyposs.config import CONF
 from quick import SMALL
 
 torch.set_num_threads(1)
+settings.register_profile("suite", deadline=None)  # a busy machine is no mistake
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
