@@ -2,10 +2,9 @@
 
 import base64
 import json
-import os
-import shutil
+import runpy
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,30 +16,8 @@ from keyposs.data import Synthetic
 from keyposs.networks import Network, boxes_of, open_network, read_faces
 from keyposs.scan import overlap
 
-ROOT = Path(__file__).resolve().parents[2]
-WEB = ROOT / "web"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 SIZES = ("16", "8", "4")
 FRAMES, WIDTH, HEIGHT = 12, 640, 480
-
-pytestmark = pytest.mark.skipif(not WEB.is_dir(), reason="the page is not in this package")
-
-
-def need(found: object, what: str) -> None:
-    if not found:
-        pytest.skip(f"the page's tests need {what}")
-
-
-def npm(*words: str) -> None:
-    made = subprocess.run(["npm", *words], cwd=WEB, capture_output=True, text=True)
-    assert made.returncode == 0, made.stdout + made.stderr
-
-
-@pytest.fixture(scope="module")
-def modules() -> None:
-    """The page's packages: the suite itself fetches nothing."""
-    need(shutil.which("npm") and shutil.which("make"), "npm and make")
-    need((WEB / "node_modules" / "ready").exists(), "its packages: make web-build")
 
 
 class Seen(NamedTuple):
@@ -79,9 +56,8 @@ def photo() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def seen(modules: None, tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """The page built, and driven once through all that it does."""
-    need(Path(CHROMIUM).exists(), "Chromium, where CHROMIUM= says")
+def seen(drive: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """The page driven once through all that it does."""
     folder = tmp_path_factory.mktemp("page")
     cv2.imwrite(str(folder / "photo.png"), photo()[..., ::-1])
     cv2.imwrite(str(folder / "blank.png"), np.full((120, 160, 3), 128, dtype=np.uint8))
@@ -89,12 +65,7 @@ def seen(modules: None, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         clip.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip A1:1 C420mpeg2\n".encode())
         for frame in frames():
             clip.write(b"FRAME\n" + to_yuv(frame).tobytes())
-    binaries = Path(sys.executable).parent
-    made = ["make", "-o", ".venv/ready", f"BIN={binaries}", "web-build"]
-    subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
-    drive = ["node", "tests/page.mjs", str(WEB / "dist"), str(folder)]
-    driven = subprocess.run(drive, cwd=WEB, capture_output=True, text=True, env={**os.environ, "CHROMIUM": CHROMIUM})
-    assert driven.returncode == 0, driven.stdout + driven.stderr
+    drive("page.mjs", folder)
     return Seen(folder, json.loads((folder / "seen.json").read_text()))
 
 
@@ -107,17 +78,14 @@ def boxes_in(told: dict[str, Any]) -> np.ndarray:
     return np.array([face["box"] for face in told["faces"]], dtype=float)
 
 
-def test_the_units_of_the_page(modules: None) -> None:
-    npm("test")
+def test_the_units_of_the_page(web: Path, modules: None) -> None:
+    made = subprocess.run(["npm", "test"], cwd=web, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
 
 
-def test_what_the_units_are_held_to_is_what_python_gives() -> None:
-    sys.path.insert(0, str(WEB / "tests"))
-    try:
-        import fixture
-    finally:
-        sys.path.pop(0)
-    now, kept = json.loads(json.dumps(fixture.fixture())), json.loads(fixture.FILE.read_text())
+def test_what_the_units_are_held_to_is_what_python_gives(web: Path) -> None:
+    fixture = runpy.run_path(str(web / "tests" / "fixture.py"))
+    now, kept = json.loads(json.dumps(fixture["fixture"]())), json.loads(fixture["FILE"].read_text())
     remedy = "run: python web/tests/fixture.py"
     for part in ("constants", "windows", "size", "padding"):
         assert now[part] == kept[part], remedy
@@ -176,12 +144,13 @@ def test_keys_and_pointers_reach_everything(seen: Seen) -> None:
         "next",
     ]
     assert keys["order"][: len(wanted)] == wanted
+    assert keys["heard"] == keys["stepped"]
     numbers = [int(step.split(",")[0]) for step in keys["stepped"]]
     assert np.diff(numbers).tolist() == [1, 1, -1, 1, 1]
     assert keys["contours"]
     assert keys["outline"] == "3px"
     assert keys["size"] == "8"
-    assert "its map of 8 × 8 cells" in keys["told"]
+    assert "map of 8 × 8 cells" in keys["told"]
     assert seen.told["pointed"].startswith("8, jaw")
 
 
@@ -196,6 +165,26 @@ def test_what_goes_wrong_is_said(seen: Seen) -> None:
     assert "could not be opened (AbortError)" in errors["AbortError"]
     assert "the server says 404" in errors["model"]
     assert "keyposs-8.onnx" in errors["model"]
+
+
+def test_it_runs_without_a_gpu(seen: Seen) -> None:
+    assert seen.told["runs"].startswith("WebAssembly")
+
+
+def test_screen_readers_and_weak_eyes_can_use_it(seen: Seen) -> None:
+    """By axe, in light and dark, wide and narrow, empty and with faces; and by what a screen reader is told."""
+    assert seen.told["axe"] == {"light, empty": [], "light, faces": [], "dark, faces": []}
+    for line in (
+        'button "Use the camera"',
+        'radio "8 × 8" [checked]',
+        'img "The picture, with 2 faces"',
+        "status: 2 faces found in",
+        'checkbox "90 % ellipses" [checked]',
+        'slider "Landmark": "30"',
+        'combobox "Face"',
+        'img "Distance map of the landmark"',
+    ):
+        assert line in seen.told["read"]
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(seen: Seen) -> None:

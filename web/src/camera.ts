@@ -64,9 +64,11 @@ async function follow(mine: MediaStream): Promise<void> {
   let boxes: Box[] | null = null;
   let last = 0;
   let mean: number | null = null; // ms from frame to frame, while a face is followed
+  let frame = nextFrame();
   while (stream === mine) {
-    await nextFrame();
+    await frame;
     if (stream !== mine) return;
+    frame = nextFrame(); // may come while this one is read: then there is no wait
     take(video, video.videoWidth, video.videoHeight);
     const answer = await ask(boxes, NEAR, boxes ? 1 : 2);
     if (stream !== mine) return;

@@ -14,6 +14,7 @@ const stage = find<HTMLCanvasElement>('stage');
 const slider = find<HTMLInputElement>('landmark');
 const faceChoice = find<HTMLSelectElement>('face');
 const mapCanvas = find<HTMLCanvasElement>('map');
+const chosen = find('chosen');
 const controls = [slider, ...['before', 'next', 'save'].map((id) => find<HTMLButtonElement>(id))];
 
 const hint = find('told').textContent;
@@ -36,8 +37,12 @@ export function showPicture(picture: HTMLCanvasElement): void {
 }
 
 export function say(words: string): void {
-  const status = find('status');
-  if (status.textContent !== words) status.textContent = words; // else it would be read out at every frame
+  tell(find('status'), words);
+}
+
+/** Changes what is read out: not the same words again at every frame. */
+function tell(element: HTMLElement, words: string): void {
+  if (element.textContent !== words) element.textContent = words;
 }
 
 export function fail(words: string): void {
@@ -103,7 +108,7 @@ function zoomOf(): number {
 }
 
 export function redraw(): void {
-  mapCanvas.hidden = !view.read?.faces.length;
+  mapCanvas.hidden = chosen.hidden = !view.read?.faces.length;
   if (mapCanvas.hidden) find('told').textContent = hint;
   if (stage.hidden) return;
   const zoom = zoomOf();
@@ -133,7 +138,9 @@ function redrawMap(): void {
   const fix = fixOf(face, view.read.facts, landmark());
   drawMap(fit(mapCanvas, side, side), side, face, view.read.facts, landmark(), fix);
   find('told').textContent = mapInWords(face, view.read.facts, fix);
-  slider.setAttribute('aria-valuetext', `${landmark()}, ${view.read.facts.names[landmark()]}`);
+  const name = `${landmark()}, ${view.read.facts.names[landmark()]}`;
+  slider.setAttribute('aria-valuetext', name);
+  tell(chosen, name);
 }
 
 function mapInWords(face: Face, facts: Facts, fix: Fix): string {
@@ -144,11 +151,11 @@ function mapInWords(face: Face, facts: Facts, fix: Fix): string {
   const size = facts.heatmap_size;
   const [x, y] = [0, 1].map((k) => face.points[2 * i + k]!.toFixed(1));
   return (
-    `Landmark ${i}, ${facts.names[i]}, on its map of ${size} × ${size} cells: the brighter, the nearer. The four ` +
-    `strongest cells (white) say that it is ${ranges} cells away, as the circles show, read with the map’s own height ` +
-    `and width (sigma ${fix.sigma.toFixed(1)} cells). All cells together put it where the pink point is, at ${x}, ${y} ` +
-    `in the picture; in 90 of 100 cases the truth is within an ellipse of ${long.toFixed(1)} × ${short.toFixed(1)} ` +
-    `pixels (semi-axes) around it.`
+    `Its map of ${size} × ${size} cells: the brighter, the nearer. The four strongest cells (white) say that it is ` +
+    `${ranges} cells away, as the circles show, read with the map’s own height and width (sigma ` +
+    `${fix.sigma.toFixed(1)} cells). All cells together put it where the pink point is, at ${x}, ${y} in the ` +
+    `picture; in 90 of 100 cases the truth is within an ellipse of ${long.toFixed(1)} × ${short.toFixed(1)} pixels ` +
+    `(semi-axes) around it.`
   );
 }
 

@@ -3,38 +3,22 @@
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
-import { preview } from 'vite';
+import axe from 'axe-core';
+import { start } from './browser.mjs';
 
 const [dist, folder] = process.argv.slice(2);
 const SIZES = ['16', '8', '4'];
 const LONG = 60_000; // ms, of a slow machine
 
-const server = await preview({
-  root: join(import.meta.dirname, '..'),
-  build: { outDir: dist },
-  preview: { port: 0, host: '127.0.0.1', open: false },
-  logLevel: 'silent',
-});
-const origin = `http://127.0.0.1:${server.httpServer.address().port}`;
+const { browser, origin, close } = await start(dist, [
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+  `--use-file-for-fake-video-capture=${join(folder, 'clip.y4m')}`,
+]);
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--use-fake-device-for-media-stream',
-    '--use-fake-ui-for-media-stream',
-    `--use-file-for-fake-video-capture=${join(folder, 'clip.y4m')}`,
-  ],
-});
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
-const seen = { console: [], origins: new Set(), keys: {}, errors: {}, camera: {}, photo: {} };
+const seen = { axe: {},  console: [], origins: new Set(), keys: {}, errors: {}, camera: {}, photo: {} };
 
 /** A page whose console and requests are written down; `broken` is run in it before its own code. */
 async function open(options, { broken, route } = {}) {
@@ -68,6 +52,13 @@ async function errorOf(page) {
   return page.getByRole('alert').textContent();
 }
 
+/** Notes what axe finds wrong for people who do not see, or not well. */
+async function accessible(page, when) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate((rules) => window.axe.run({ runOnly: rules }), RULES);
+  seen.axe[when] = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+}
+
 async function photo(page) {
   await page.locator('#file').setInputFiles(join(folder, 'photo.png'));
   await status(page, 'found in');
@@ -88,19 +79,24 @@ async function keys(page) {
     await page.keyboard.press('Tab');
     order.push(await page.evaluate(() => document.activeElement.id || document.activeElement.name));
   }
-  const landmark = () => page.locator('#landmark').getAttribute('aria-valuetext');
-  const stepped = [await landmark()];
+  const stepped = [];
+  const heard = [];
+  const note = async () => {
+    stepped.push(await page.locator('#landmark').getAttribute('aria-valuetext'));
+    heard.push(await page.locator('#chosen').textContent());
+  };
+  await note();
   await page.locator('#stage').focus();
   for (const key of ['ArrowRight', 'ArrowRight', 'ArrowLeft']) {
     await page.keyboard.press(key);
-    stepped.push(await landmark());
+    await note();
   }
   await page.locator('#landmark').focus();
   await page.keyboard.press('ArrowRight');
-  stepped.push(await landmark());
+  await note();
   await page.getByRole('button', { name: 'Next landmark' }).focus();
   await page.keyboard.press('Enter');
-  stepped.push(await landmark());
+  await note();
   await page.locator('#contours').focus();
   await page.keyboard.press('Space');
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineWidth);
@@ -110,7 +106,7 @@ async function keys(page) {
   await page.keyboard.press('ArrowUp'); // from 4 to 8
   const size = await page.locator('input[name=size]:checked').getAttribute('value');
   await status(page, 'found in');
-  seen.keys = { order, stepped, contours, outline, size, told: await page.locator('#told').textContent() };
+  seen.keys = { order, stepped, heard, contours, outline, size, told: await page.locator('#told').textContent() };
 }
 
 /** Pointing at a point on the stage chooses it. */
@@ -127,7 +123,8 @@ async function camera(page) {
   for (const size of SIZES) {
     await page.getByRole('radio', { name: `${size} ×` }).check({ force: true });
     await status(page, 'Following');
-    await page.waitForTimeout(4000);
+    await page.locator('#told', { hasText: `map of ${size} ×` }).waitFor(); // the new network is loaded
+    await page.waitForTimeout(3000);
     seen.camera[size] = { fps: await page.locator('#fps').textContent(), ms: await page.locator('#ms').textContent() };
     seen.runs = await page.locator('#runs').textContent();
     await page.getByRole('button', { name: 'Stop the camera' }).click();
@@ -171,8 +168,10 @@ async function errors() {
 try {
   const page = await open();
   await page.screenshot({ path: join(folder, 'empty.png'), fullPage: true });
+  await accessible(page, 'light, empty');
   await photo(page);
   await page.screenshot({ path: join(folder, 'photo.shot.png'), fullPage: true });
+  await accessible(page, 'light, faces');
   await keys(page);
   await pointing(page);
   await page.context().setOffline(true); // all that it needs is here by now
@@ -182,12 +181,13 @@ try {
   const phone = await open({ viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, colorScheme: 'dark' });
   await phone.locator('#file').setInputFiles(join(folder, 'photo.png'));
   await status(phone, 'found in');
+  await accessible(phone, 'dark, faces');
+  seen.read = await phone.locator('body').ariaSnapshot();
   seen.phone = await phone.evaluate(() => document.documentElement.scrollWidth);
   await phone.screenshot({ path: join(folder, 'phone.png'), fullPage: true });
   await phone.context().close();
   await errors();
   await writeFile(join(folder, 'seen.json'), JSON.stringify({ ...seen, origin, origins: [...seen.origins] }, null, 1));
 } finally {
-  await browser.close();
-  await server.close();
+  await close();
 }
