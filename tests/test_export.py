@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 import keyposs.decoders
 from keyposs import export as command
+from keyposs import runtime
 from keyposs.checkpoint import Checkpoint, load, save_safetensors
 from keyposs.decoders import pseudorange, uncertainty
 from keyposs.errors import KeyposError
-from keyposs.export import check, check_packages, export, target
+from keyposs.export import check, export, target
 from keyposs.graph import Graph, differences, open_graph, samples, write
 from keyposs.markup import Markup
 from keyposs.module import LandmarkModule
+from keyposs.runtime import check_packages
 
 Compose = Callable[..., DictConfig]
 
@@ -64,7 +66,7 @@ def heatmaps(faces: int) -> Tensor:
 def test_a_decoder_reads_maps_as_in_torch(name: str, tmp_path: Path) -> None:
     model = Reads(DECODERS[name])
     outputs = ("points", "scores") if "uncertainty" not in name else ("covariance",)
-    write(model, heatmaps(2), outputs, {}, tmp_path / "a.onnx")
+    write(model, (heatmaps(2),), outputs, {}, tmp_path / "a.onnx")
     written = open_graph(tmp_path / "a.onnx")
     for faces in (1, 3):
         for one, other in zip(written(heatmaps(faces)), model(heatmaps(faces)), strict=True):
@@ -105,8 +107,8 @@ def test_a_codec_is_read_as_in_torch(name: str, built: Callable[..., LandmarkMod
         module.codec.spread.fill_(3.0)  # calibrated
     graph = Graph(module, reading, faces).eval()
     assert ("covariance" in graph.outputs) == (name in ("of logarithms", "coordinates"))
-    write(graph, faces[:2], graph.outputs, {}, tmp_path / "a.onnx")
-    assert max(differences(graph, open_graph(tmp_path / "a.onnx"), faces).values()) < 1e-3
+    write(graph, (faces[:2],), graph.outputs, {}, tmp_path / "a.onnx")
+    assert max(differences(graph, open_graph(tmp_path / "a.onnx"), [(faces[:1],), (faces[1:],)]).values()) < 1e-3
     points, *_ = graph(faces)
     assert points.std(0).max() > 1e-2  # pixels: it did look at the faces
     if name == "cascade that stops":
@@ -127,9 +129,9 @@ def test_maps_come_out_as_the_decoder_reads_them(
     module.codec.spread.fill_(3.0)
     graph = Graph(module, "multilateration", faces, maps=True).eval()
     assert graph.outputs == ("points", "scores", "covariance", "maps")
-    write(graph, faces[:2], graph.outputs, {}, tmp_path / "a.onnx")
+    write(graph, (faces[:2],), graph.outputs, {}, tmp_path / "a.onnx")
     written = open_graph(tmp_path / "a.onnx")
-    apart = differences(graph, written, faces)
+    apart = differences(graph, written, [(faces[:1],), (faces[1:],)])
     assert list(apart) == list(graph.outputs)
     assert max(apart.values()) < 1e-3
     points, _, _, maps = written(faces)
@@ -236,10 +238,10 @@ def test_a_folder_that_may_not_be_written_to(
 
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_packages()
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
+    check_packages("format=onnx")
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
     with pytest.raises(KeyposError, match=r'format=onnx: needs onnxruntime. Remedy: pip install "keyposs\[export\]"'):
-        check_packages()
+        check_packages("format=onnx")
 
 
 def test_a_mistake_is_printed_without_a_traceback(tmp_path: Path) -> None:

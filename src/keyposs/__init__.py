@@ -27,7 +27,7 @@ def load(
 
     Args:
         network: the name of a packaged network, such as `keyposs-8`; a `.safetensors`, a `.ckpt`, or the directory of a
-            training run.
+            training run; or an exported `.onnx`, which ONNX Runtime runs.
         device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto`: the best there is.
         boxes: where faces are where none are given: `scan`, the network looks for them itself; `whole`, one fills each
             picture; or the path of a YuNet model (`.onnx`).

@@ -11,10 +11,11 @@ from jaxtyping import Float, UInt8
 from keyposs.checkpoint import open_module
 from keyposs.errors import KeyposError
 from keyposs.files import readable
-from keyposs.graph import Graph
+from keyposs.graph import IMAGE, Graph
 from keyposs.markup import Markup
 from keyposs.module import LandmarkModule
 from keyposs.pictures import cut
+from keyposs.runtime import facts_of, is_exported, open_exported
 
 Crops = UInt8[np.ndarray, "n 3 s s"]
 
@@ -81,16 +82,33 @@ def of_module(module: LandmarkModule, reading: str, image_size: int, padding: fl
 
 
 def open_network(path: str | Path, device: str) -> Network:
-    """A trained network on a device, read as in training.
+    """A trained network on a device, read as in training; or an exported one, run by ONNX Runtime.
 
     Raises:
         KeyposError: if there is none, it cannot be read, or the device is not there.
     """
+    if is_exported(path):
+        return _exported(path, device)
     module = open_module(path)
     config = module.config
     told = {"checkpoint": readable(str(path)), "heatmap_size": config["heatmap_size"]}
     on_device = module.to(choose_device(device))
     return of_module(on_device, config["monitor"], config["image_size"], config["padding"], **told)
+
+
+def _exported(path: str | Path, device: str) -> Network:
+    exported = open_exported(path, device)
+    facts = facts_of(path, exported)
+    if exported.inputs != tuple(IMAGE):
+        cause = f"takes {' and '.join(exported.inputs)}, and cuts faces itself"
+        raise KeyposError(path, cause, "export it with input=crop")
+
+    def run(crops: Crops) -> Sequence[np.ndarray]:
+        found = zip(exported.outputs, exported.run(crops), strict=True)
+        return [part.astype(np.float64) for name, part in found if name != "maps"]
+
+    cutting = facts.pop("image_size"), facts.pop("padding")
+    return Network(run, facts.pop("markup"), *cutting, {"checkpoint": readable(str(path)), **facts})
 
 
 def read_faces(network: Network, photos: Sequence[Marked], batch_size: int = BATCH) -> list[Read]:

@@ -1,6 +1,5 @@
 """`python -m keyposs.predict checkpoint=... source=...`: landmarks of pictures, as JSON, CSV and overlays."""
 
-import csv
 import os
 import time
 from collections import deque
@@ -9,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import track
 
 from keyposs import viz
@@ -18,14 +16,20 @@ from keyposs.config import command
 from keyposs.data.photo import read_photo
 from keyposs.detectors import detector
 from keyposs.errors import KeyposError
-from keyposs.files import atomic, readable, write_json
+from keyposs.files import readable, write_json
 from keyposs.finder import Finder
 from keyposs.found import Found
 from keyposs.journal import columns, row
 from keyposs.module import LandmarkModule
-from keyposs.networks import Boxes, choose_device, of_module
+from keyposs.networks import Boxes, Network, choose_device, of_module, open_network
 from keyposs.pictures import check_on, find_pictures, overlay_names, picture_name, read_boxes
+from keyposs.runtime import is_exported
+from keyposs.sheet import sheet
+from keyposs.terminal import say
 from keyposs.types import Photo
+
+FIXED = ("decoder", "monitor", "heatmap_size", "image_size", "padding")
+"""Options that an exported network does not leave open."""
 
 
 def plan(source: Path, boxes: Path | None) -> dict[Path, Boxes | None]:
@@ -58,23 +62,43 @@ def build(config: DictConfig, checkpoint: Checkpoint) -> tuple[LandmarkModule, s
     return module.to(choose_device(config.device)).eval(), config.monitor or module.codec.names[0]
 
 
-def open_finder(config: DictConfig, checkpoint: Checkpoint) -> Finder:
-    """What finds the landmarks that a composed config asks for, of a network that it has adopted.
+def open_finder(config: DictConfig, checkpoint: Checkpoint | None) -> Finder:
+    """What finds the landmarks that a composed config asks for.
+
+    Args:
+        config: that has adopted the network.
+        checkpoint: of the network; None: it is an exported one, which `config.checkpoint` names.
 
     Raises:
-        KeyposError: if `build` or `detector` objects, or `passes` or `batch_size` is not positive.
+        KeyposError: if `build`, `open_network` or `detector` objects, or `passes` or `batch_size` is not positive.
     """
-    module, reading = build(config, checkpoint)
-    told = {"checkpoint": readable(str(checkpoint.file)), "heatmap_size": checkpoint.config["heatmap_size"]}
-    network = of_module(module, reading, config.image_size, config.padding, **told)
+    network = open_network(config.checkpoint, config.device) if checkpoint is None else _network(config, checkpoint)
     detect = detector("whole" if is_csv(config.boxes) else str(config.boxes), network, config.batch_size)
     return Finder(network, detect, passes=config.passes, batch_size=config.batch_size)
 
 
-def predict(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Found]:
+def _network(config: DictConfig, checkpoint: Checkpoint) -> Network:
+    module, reading = build(config, checkpoint)
+    told = {"checkpoint": readable(str(checkpoint.file)), "heatmap_size": checkpoint.config["heatmap_size"]}
+    return of_module(module, reading, config.image_size, config.padding, **told)
+
+
+def check_fixed(config: DictConfig) -> None:
+    """Refuses options that an exported network does not leave open.
+
+    Raises:
+        KeyposError: naming the first of them.
+    """
+    for name in FIXED:
+        if config[name]:
+            remedy = "leave it out, or export the network anew with it"
+            raise KeyposError(f"{name}={config[name]}", f"is fixed in {config.checkpoint}", remedy)
+
+
+def predict(config: DictConfig, checkpoint: Checkpoint | None) -> dict[str, Found]:
     """Finds the landmarks of all faces of `source` and writes them into the run directory.
 
-    A broken picture is reported and left out; only where no picture can be read, that is an error.
+    The network is the checkpoint's; without one that of the exported file which `config.checkpoint` names. A broken picture is reported and left out; only where no picture can be read, that is an error.
 
     Returns:
         What was found, by the names of the pictures.
@@ -83,7 +107,10 @@ def predict(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Found]:
         KeyposError: if checkpoint, source or boxes are bad.
     """
     start, run = time.perf_counter(), Path(config.run_dir)
-    config = adopt(config, checkpoint)
+    if checkpoint is None:
+        check_fixed(config)
+    else:
+        config = adopt(config, checkpoint)
     source = Path(os.path.abspath(Path(str(config.source)).expanduser()))
     files = plan(source, Path(config.boxes).expanduser() if is_csv(config.boxes) else None)
     finder = open_finder(config, checkpoint)
@@ -150,20 +177,18 @@ def write(
     ]
     reasons = [{"file": name, "error": readable(str(error))} for name, error in failed.items()]
     write_json(run / "predictions.json", {**facts, "failed": reasons, "faces": faces})
-    with atomic(run / "predictions.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns(len(next(iter(found.values())).markup.names)))
-        writer.writerows(row(face["file"], face["face"], face) for face in faces)
+    with sheet(run / "predictions.csv", columns(len(next(iter(found.values())).markup.names))) as write_rows:
+        write_rows(row(face["file"], face["face"], face) for face in faces)
 
 
 def _sum_up(found: Mapping[str, Found], failed: Mapping[str, KeyposError], rest: str) -> None:
     for error in failed.values():
-        _say(f"left out: {error}")
+        say(f"left out: {error}")
     without = [name for name, of_picture in found.items() if not len(of_picture)]
     if without:
-        _say(f"no face was found in {len(without)}, such as {without[0]}")
+        say(f"no face was found in {len(without)}, such as {without[0]}")
     broken = f"left out: {len(failed)}, " if failed else ""
-    _say(f"faces: {sum(map(len, found.values()))}, pictures: {len(found)}, {broken}{rest}")
+    say(f"faces: {sum(map(len, found.values()))}, pictures: {len(found)}, {broken}{rest}")
 
 
 def _none_read(source: Path, errors: Sequence[KeyposError]) -> KeyposError:
@@ -174,14 +199,10 @@ def _none_read(source: Path, errors: Sequence[KeyposError]) -> KeyposError:
     return KeyposError(source, cause, first.remedy)
 
 
-def _say(text: str) -> None:
-    Console(soft_wrap=True).print(readable(text), markup=False, highlight=False)
-
-
 @command("predict")
 def main(config: DictConfig) -> None:
     """Predicts with a checkpoint into a directory of its own."""
-    predict(config, load(config.checkpoint))
+    predict(config, None if is_exported(config.checkpoint) else load(config.checkpoint))
 
 
 if __name__ == "__main__":
