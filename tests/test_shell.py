@@ -2,10 +2,8 @@
 
 import csv
 import json
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from pyarrow.parquet import read_table
 
 from keyposs.cli import main
 from keyposs.data import CocoJson, Synthetic
@@ -100,40 +99,59 @@ def test_what_is_found_can_be_trained_on(photos: Path, tmp_path: Path) -> None:
         assert annotation.visible.all()
 
 
-def huge_png(side: int) -> bytes:
-    """A PNG that says it is large and holds next to nothing."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-
-
-def test_broken_pictures_are_named_and_the_others_read(photos: Path, tmp_path: Path) -> None:
-    whole = (photos / "sub/b.jpg").read_bytes()
-    broken = {
-        "zero.jpg": b"",
-        "cut.jpg": whole[: len(whole) // 2],
-        "text.png": b"no picture",
-        "huge.png": huge_png(99999),
-    }
-    for name, content in broken.items():
-        (photos / name).write_bytes(content)
-    (photos / "folder.jpg").mkdir()
-    Image.new("RGB", (1, 300)).save(photos / "thin.png")
-    Image.new("CMYK", (60, 60)).save(photos / "cmyk.jpg")
-    Image.new("P", (40, 40)).save(photos / "moving.gif", save_all=True, append_images=[Image.new("P", (40, 40), 1)])
-    done = run("predict", photos, "--out", tmp_path / "out", "--no-overlays", *QUICK)
-    assert done.exit_code == 3
-    said = done.output.replace("\n", " ")
-    assert all(f"left out: photos/{name}: cannot be read as an image" in said for name in broken)
-    assert "faces: 6, pictures: 6, left out: 4:" in said
-    assert {entry["file"] for entry in lines(tmp_path / "out") if "error" in entry} == {f"photos/{n}" for n in broken}
+def test_a_broken_picture_is_read_once_it_is_mended(photos: Path, tmp_path: Path) -> None:
+    whole = (photos / "a.png").read_bytes()
+    (photos / "a.png").write_bytes(b"")
+    words = ("predict", photos, "--out", tmp_path / "out", "--no-overlays", *QUICK)
+    assert run(*words).exit_code == 3
     assert not (tmp_path / "out/overlays").exists()
-    alone = run("predict", photos / "text.png", "--out", tmp_path / "none", *QUICK)
+    (photos / "a.png").write_bytes(whole)
+    done = run(*words)
+    assert done.exit_code == 0
+    assert "2 pictures are done, 1 are left" in done.output
+    assert [entry["file"] for entry in lines(tmp_path / "out")[1:]].count("photos/a.png") == 1
+
+
+def test_where_no_picture_can_be_read_videos_still_are_and_the_last_word_is_an_error(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.mp4"):
+        (tmp_path / name).write_bytes(b"neither")
+    words = [tmp_path / name for name in ("a.png", "b.png", "c.mp4")]
+    done = run("predict", *words, "--out", tmp_path / "out", *QUICK)
+    assert done.exit_code == 1
+    assert done.output.count("left out: ") == 4  # with the sum
+    assert "out: none of 3 pictures and videos can be read. Remedy: see above" in done.output
+    alone = run("predict", tmp_path / "a.png", "--out", tmp_path / "alone", *QUICK)
     assert alone.exit_code == 1
-    assert "none of 1 pictures can be read" in alone.output
+    assert "Error: a.png: cannot be read as an image" in alone.output
+
+
+def test_tables_are_the_same_in_csv_and_parquet(photos: Path, tmp_path: Path) -> None:
+    for kind in ("csv", "parquet"):
+        done = run("predict", photos, "--out", tmp_path / "out", "--table", kind, "--no-overlays", *QUICK)
+        assert done.exit_code == 0, done.output
+    table = read_table(tmp_path / "out/faces.parquet")
+    with (tmp_path / "out/faces.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == table.num_rows == 3
+    for row, other in zip(rows, table.to_pylist(), strict=True):
+        assert row == {name: str(value) for name, value in other.items()}
+
+
+def test_ctrl_c_leaves_what_was_read_and_says_how_to_go_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Journal, entry: dict[str, Any]) -> None:
+        add(self, entry)
+        raise KeyboardInterrupt
+
+    add = Journal.add
+    monkeypatch.setattr(Journal, "add", interrupted)
+    done = run("predict", photos, "--out", tmp_path / "out", "--no-overlays", *QUICK)
+    assert (done.exit_code, len(lines(tmp_path / "out"))) == (130, 2)
+    assert "interrupted: the same command goes on" in done.output
+    monkeypatch.undo()
+    assert run("predict", photos, "--out", tmp_path / "out", "--no-overlays", *QUICK).exit_code == 0
+    assert len(lines(tmp_path / "out")) == 4
 
 
 def test_sources_of_one_name_are_told_apart(photos: Path, tmp_path: Path) -> None:
@@ -142,17 +160,13 @@ def test_sources_of_one_name_are_told_apart(photos: Path, tmp_path: Path) -> Non
     found = pictures_of([photos, photos / "a.png", tmp_path / "other" / "a.png"])
     assert list(found)[3:] == ["a.png", "a.png (2)"]
     assert len(set(found.values())) == 4
-    with pytest.raises(KeyposError, match="gone: there is no such picture or folder"):
-        pictures_of([tmp_path / "gone"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(KeyposError, match="empty: holds no picture"):
-        pictures_of([tmp_path / "empty"])
+    assert list(pictures_of([photos / "sub" / ".."])) == list(found)[:3]
 
 
-def test_a_folder_that_is_not_to_be_written_to(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(KeyposError, match=r"file: is not to be written to .*Remedy: choose another --out"):
-        Journal(tmp_path / "file", {})
+def test_a_file_of_lines_that_is_another_program_s(tmp_path: Path) -> None:
+    (tmp_path / "faces.jsonl").write_text("[1]\n")
+    with pytest.raises(KeyposError, match=r"faces\.jsonl: was not written by keyposs predict\. Remedy: choose another"):
+        Journal(tmp_path, {})
 
 
 def test_commands_of_hydra_are_reached(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import click
 
 import keyposs
 from keyposs.errors import KeyposError
+from keyposs.terminal import printable
 
 FORWARDED = {
     "train": "Trains a network: keyposs train heatmap_size=8 data=300w data.root=FOLDER",
@@ -20,7 +21,9 @@ FORWARDED = {
 }
 """Commands that take words of their own, as `python -m keyposs.NAME` does."""
 
-SOME_BROKEN = 3
+SOME_BROKEN, INTERRUPTED = 3, 130
+
+REMEDY = "see that the disk has space and takes the file, then give the same command again: it goes on"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,12 +42,15 @@ def main() -> None:
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Faces at once.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option("--overlays/--no-overlays", default=True, show_default=True, help="Draw pictures and videos with faces.")
+@click.option(
+    "--table", type=click.Choice(("csv", "parquet")), default="csv", show_default=True, help="Kind of tables."
+)
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take the jitter off points of videos.")
 def predict(sources: tuple[Path, ...], camera: int | None, out: Path, **options: object) -> None:
     """Finds the landmarks of pictures, folders of pictures, videos and a camera.
 
-    Faces of pictures go into faces.jsonl, faces.csv and coco.json of the output folder, those of a video into a CSV of
-    its name, and what is drawn into overlays. The same command again goes on where it was interrupted. Ends with 0;
+    Faces of pictures go into faces.jsonl, faces.csv and coco.json of the output folder, those of a video into a table
+    of its name, and what is drawn into overlays. The same command again goes on where it was interrupted. Ends with 0;
     with 3 where some pictures or videos could not be read, 1 where none.
     """
     from keyposs.shell import read_all  # here: --help starts faster without
@@ -54,7 +60,13 @@ def predict(sources: tuple[Path, ...], camera: int | None, out: Path, **options:
     try:
         broken = read_all(sources, camera, out, **options)
     except KeyposError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
+    except OSError as error:  # such as a full disk
+        cause = f"{error.filename or out}: cannot be written or read ({error.strerror})"
+        raise click.ClickException(printable(f"{cause}. Remedy: {REMEDY}.")) from error
+    except KeyboardInterrupt:
+        click.echo("interrupted: the same command goes on", err=True)
+        sys.exit(INTERRUPTED)
     sys.exit(SOME_BROKEN if broken else 0)
 
 

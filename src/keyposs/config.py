@@ -17,6 +17,7 @@ from keyposs.distributed import started
 from keyposs.errors import KeyposError, cause
 from keyposs.files import CONF
 from keyposs.resume import run_of
+from keyposs.terminal import printable
 
 NOISE = "|".join(
     (
@@ -97,7 +98,7 @@ def plain_mistakes() -> Iterator[None]:
         mistake = cause(error)
         if mistake is None:
             raise
-        print(f"keyposs: {mistake}", file=sys.stderr)
+        print(f"keyposs: {printable(str(mistake))}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,22 +1,23 @@
 """What a long reading has found so far: a line of JSON for each picture, from which an interrupted one goes on."""
 
-import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from keyposs.errors import KeyposError
 from keyposs.files import atomic
 
-LINES, TABLE = "faces.jsonl", "faces.csv"
+LINES = "faces.jsonl"
 
 
 class Journal:
     """The lines of an output folder: the first tells how pictures are read, each other one what was found in one.
 
-    Lines are appended as they come, whole; a last one that was cut short is taken off.
+    Lines are appended as they come, whole. A last one that was cut short is taken off, and so are those of broken
+    pictures, which may have been mended since.
 
     Args:
         folder: of the output; made where it is not there.
@@ -28,22 +29,18 @@ class Journal:
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self.file = folder / LINES
+        self.done: set[str] = set()
+        make(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._cut()
+            if self._cut():
+                self._go_on(facts)
             self._lines = self.file.open("a", encoding="utf-8")
         except OSError as error:
-            raise KeyposError(folder, f"is not to be written to ({error.strerror})", "choose another --out") from error
-        self.done: set[str] = set()
-        entries = self.entries()
-        head = next(entries, None)
-        if head is None:
+            raise KeyposError(
+                self.file, f"is not to be written to ({error.strerror})", "choose another --out"
+            ) from error
+        if not self._lines.tell():
             self._append(facts)
-        elif head != facts:
-            changed = ", ".join(key for key in {**head, **facts} if head.get(key) != facts.get(key))
-            remedy = "give the same options to go on, or another --out"
-            raise KeyposError(folder, f"holds faces that were read with other options ({changed})", remedy)
-        self.done |= {entry["file"] for entry in entries}
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Writes down what was found in a picture, `file`, for good."""
@@ -51,34 +48,48 @@ class Journal:
         self.done.add(entry["file"])
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """All lines, in order, one after another."""
+        """All pictures, in order, one after another."""
         with self.file.open(encoding="utf-8") as lines:
+            next(lines)  # how they were read
             yield from map(json.loads, lines)
+
+    def seen(self) -> Iterator[dict[str, Any]]:
+        """All pictures that have faces."""
+        return (entry for entry in self.entries() if entry.get("faces"))
 
     def close(self) -> None:
         """Nothing more will come."""
         self._lines.close()
 
-    def table(self, columns: list[str]) -> None:
-        """Writes `faces.csv`, a row per face: file, face, its box, then x, y and score of each point.
-
-        Args:
-            columns: their names.
-        """
-        with atomic(self.file.with_name(TABLE)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            for entry in self.entries():
-                writer.writerows(row(entry["file"], i, face) for i, face in enumerate(entry.get("faces", ())))
-
     def _append(self, entry: Mapping[str, Any]) -> None:
         self._lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
         self._lines.flush()
 
-    def _cut(self) -> None:
-        """Takes a line off that an interruption has left unfinished."""
+    def _go_on(self, facts: Mapping[str, Any]) -> None:
+        """Takes note of what is done already, if anything is."""
+        try:
+            with self.file.open(encoding="utf-8") as lines:
+                head = dict(json.loads(next(lines)))
+            broken = {entry["file"]: "error" in entry for entry in self.entries()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise KeyposError(self.file, "was not written by keyposs predict", "choose another --out") from error
+        if head != facts:
+            changed = ", ".join(key for key in {**head, **facts} if head.get(key) != facts.get(key))
+            remedy = "give the same options to go on, or another --out"
+            raise KeyposError(self.file, f"holds faces that were read with other options ({changed})", remedy)
+        self.done = {name for name in broken if not broken[name]}
+        if len(self.done) < len(broken):
+            with (
+                atomic(self.file) as new,
+                new.open("w", encoding="utf-8") as kept,
+                self.file.open(encoding="utf-8") as lines,
+            ):
+                kept.writelines(line for line in lines if "error" not in json.loads(line))
+
+    def _cut(self) -> bool:
+        """Takes a line off that an interruption has left unfinished; whether any is left."""
         if not self.file.exists():
-            return
+            return False
         with self.file.open("r+b") as file:
             end = file.seek(0, os.SEEK_END)
             while end:
@@ -87,9 +98,23 @@ class Journal:
                 at = file.read(end - start).rfind(b"\n")
                 if at >= 0:
                     file.truncate(start + at + 1)
-                    return
+                    return True
                 end = start
             file.truncate(0)
+        return False
+
+
+def make(folder: Path) -> None:
+    """Makes a folder, and makes sure that files can be written into it.
+
+    Raises:
+        KeyposError: if not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise KeyposError(folder, f"is not to be written to ({error.strerror})", "choose another --out") from error
 
 
 def row(name: str, number: int, face: Mapping[str, Any]) -> list[object]:
@@ -98,7 +123,12 @@ def row(name: str, number: int, face: Mapping[str, Any]) -> list[object]:
     return [name, number, *face["box"], *values]
 
 
-def columns(k: int) -> list[str]:
+def columns(k: int) -> dict[str, type]:
     """Of a table of faces with `k` points."""
     boxes = (f"box_{name}" for name in ("x0", "y0", "x1", "y1"))
-    return ["file", "face", *boxes, *(f"{axis}{i}" for i in range(k) for axis in "xys")]
+    return {"file": str, "face": int, **dict.fromkeys(boxes, float), **point_columns(k)}
+
+
+def point_columns(k: int) -> dict[str, type]:
+    """Of a table of `k` points: x, y and score of each."""
+    return {f"{axis}{i}": float for i in range(k) for axis in "xys"}

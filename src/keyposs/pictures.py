@@ -6,7 +6,7 @@ Pictures are turned upright as their EXIF orientation says; boxes and points are
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -31,15 +31,23 @@ LARGEST = 1600
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder and its subfolders, in order; what is hidden, or a run's own output, is left out."""
+    """The pictures of a folder and its subfolders, in order; what is hidden, or a run's own output, is left out.
+
+    Raises:
+        KeyposError: if one of the folders may not be read.
+    """
     found: list[Path] = []
-    for at, folders, files in os.walk(folder):
+    for at, folders, files in os.walk(folder, onerror=_unlisted):
         if ".hydra" in folders:  # a run directory: its overlays are no photos
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(at, name) for name in files if Path(name).suffix.lower() in SUFFIXES and name[0] != "."]
     return sorted(found)
+
+
+def _unlisted(error: OSError) -> None:
+    raise KeyposError(error.filename, f"cannot be read ({error.strerror})", "change its permissions, or move it away")
 
 
 def read_boxes(file: Path, folder: Path) -> dict[Path, Float[np.ndarray, "n 4"]]:
@@ -130,8 +138,15 @@ def overlay_names(names: Sequence[str]) -> dict[str, str]:
     """
     stems = {name: name.removesuffix(Path(name).suffix) for name in names}
     # Lower case: on some disks A and a are one file.
-    taken = Counter([stem.lower() for stem in stems.values()] + [name.lower() for name in names])
-    return {name: f"{stem if taken[stem.lower()] == 1 else name}.png" for name, stem in stems.items()}
+    known = Counter([stem.lower() for stem in stems.values()] + [name.lower() for name in names])
+    taken = {str(folder).lower() for name in names for folder in PurePosixPath(name).parents}
+    overlays = {}
+    for name, stem in stems.items():
+        overlays[name] = f"{stem if known[stem.lower()] == 1 else name}.png"
+        while overlays[name].lower() in taken:
+            overlays[name] += ".png"
+        taken.add(overlays[name].lower())
+    return overlays
 
 
 def draw(

@@ -1,6 +1,6 @@
 """Videos and cameras: frames in, points and an overlay out."""
 
-import csv
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +11,12 @@ import numpy as np
 
 from keyposs import viz
 from keyposs.errors import KeyposError
-from keyposs.files import atomic
+from keyposs.files import atomic, readable
 from keyposs.finder import Finder
+from keyposs.journal import point_columns
 from keyposs.markup import Markup
 from keyposs.pictures import canvas_of, draw
+from keyposs.sheet import sheet
 from keyposs.tracking import Tracked, Tracker
 from keyposs.types import Photo
 
@@ -30,7 +32,8 @@ class Video(NamedTuple):
     name: str
     capture: cv2.VideoCapture
     fps: float
-    frames: int | None  # how many there are; None: not known
+    frames: int | None  # how many it says it has; None: it does not
+    remedy: str  # where it gives none
 
 
 def open_video(source: Path | int) -> Video:
@@ -39,13 +42,30 @@ def open_video(source: Path | int) -> Video:
     Raises:
         KeyposError: if it is not there, or holds no picture.
     """
-    name = f"camera {source}" if isinstance(source, int) else source.name
-    capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+    if isinstance(source, int):
+        name, remedy = f"camera {source}", "check that it is plugged in, free and yours to use"
+        capture = cv2.VideoCapture(source)
+    else:
+        name, remedy = readable(source.name), "convert it to MP4, H.264"
+        _check_file(source)
+        capture = cv2.VideoCapture(str(source.absolute()))  # else a name such as http:a.mp4 is an address
     if not capture.isOpened():
-        remedy = "check that it is plugged in and free" if isinstance(source, int) else "convert it to MP4, H.264"
-        raise KeyposError(source if isinstance(source, Path) else name, "cannot be opened as a video", remedy)
+        cause = "cannot be opened" if isinstance(source, int) else "is no video, or a broken one"
+        raise KeyposError(name if isinstance(source, int) else source, cause, remedy)
     fps, frames = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return Video(name, capture, fps if 0 < fps < 1000 else USUAL, frames if frames > 0 else None)
+    return Video(name, capture, fps if 0 < fps < 1000 else USUAL, frames if frames > 0 else None, remedy)
+
+
+def _check_file(source: Path) -> None:
+    """Says plainly what OpenCV only fails at."""
+    if not source.is_file():
+        raise KeyposError(source, "is not there, or not a file", "check its spelling")
+    if not os.access(source, os.R_OK):
+        raise KeyposError(source, "may not be read by you", "change its permissions (chmod u+r), or leave it out")
+    if not source.stat().st_size:
+        raise KeyposError(source, "is empty", "fetch or export it again, or leave it out")
+    if readable(str(source)) != str(source):
+        raise KeyposError(source, "has a name, or lies in a folder, that is not UTF-8", "rename it")
 
 
 def frames(video: Video, stop: Callable[[], bool] = bool) -> Iterator[tuple[float, Photo]]:
@@ -67,7 +87,7 @@ def read_video(
     Args:
         finder: of a network that tells covariances.
         video: where from; it is closed at the end.
-        table: a CSV, a row per face and frame: frame, time, face, doubt, then x, y and score of each point.
+        table: CSV or Parquet, a row per face and frame: frame, time, face, doubt, then x, y and score of each point.
         overlay: an MP4 of the frames with their faces; None: none.
         smooth: whether points pass a One-Euro filter.
         stop: asked before each frame whether to end here.
@@ -78,16 +98,14 @@ def read_video(
     tracker, markup, count = Tracker(finder, smooth=smooth), finder.network.markup, 0
     with ExitStack() as stack:
         stack.callback(video.capture.release)
-        file = stack.enter_context(stack.enter_context(atomic(table)).open("w", newline="", encoding="utf-8"))
-        writer = csv.writer(file)
-        points = (f"{axis}{i}" for i in range(markup.size) for axis in "xys")
-        writer.writerow(["frame", "time", "face", "doubt", *points])
+        known = {"frame": int, "time": float, "face": int, "doubt": float}
+        write = stack.enter_context(sheet(table, {**known, **point_columns(markup.size)}))
         drawing = stack.enter_context(atomic(overlay)) if overlay else None
         film: cv2.VideoWriter | None = None
         try:
             for count, (seconds, photo) in enumerate(frames(video, stop), 1):
                 faces = tracker(photo, seconds)
-                writer.writerows(_row(count - 1, seconds, face) for face in faces)
+                write(_row(count - 1, seconds, face) for face in faces)
                 if drawing is not None:
                     shown = drawn(photo, faces, markup)
                     film = film or _film(drawing, video.fps, shown)
@@ -97,7 +115,7 @@ def read_video(
             if film is not None:
                 film.release()
         if not count:
-            raise KeyposError(video.name, "holds no frame that can be read", "convert it to MP4, H.264")
+            raise KeyposError(video.name, "holds no frame that can be read", video.remedy)
 
 
 def drawn(photo: Photo, faces: list[Tracked], markup: Markup) -> viz.Picture:

@@ -2,10 +2,11 @@
 
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keyposs.errors import KeyposError
 from keyposs.types import Photo
@@ -17,25 +18,59 @@ _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
 def read_photo(path: str | Path, *, exif: bool = False) -> Photo:
     """Reads a photo as 8-bit RGB.
 
-    Grey is repeated thrice, palettes are looked up, CMYK is converted, 16 bits are scaled to 8, and what is
-    transparent shows black.
+    Grey is repeated thrice, palettes are looked up, CMYK is converted, 16 bits are scaled to 8, what is transparent
+    shows black, and of a moving picture the first frame counts.
 
     Args:
-        path: any format that Pillow reads.
+        path: any format that Pillow reads itself.
         exif: turn the photo as its EXIF orientation says. Datasets do not: their points lie in stored pixels.
 
     Raises:
-        KeyposError: if the file is missing, cut short or no image.
+        KeyposError: if the file is missing, not to be read, cut short, too large or no image.
     """
     if not os.path.isfile(path):  # no Path here: see keyposs.data.packed
-        raise KeyposError(path, "the photo is missing", "put it back, or check the data's root folder")
+        raise _missing(path)
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=_formats()) as image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return to_rgb(ImageOps.exif_transpose(image) if exif else image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        cause = f"cannot be read as an image, it is broken or cut short ({error})"
-        raise KeyposError(path, cause, "fetch or export the file again, or remove the face") from error
+    except Exception as error:  # of broken bytes Pillow raises nearly any
+        raise _unread(path, error) from error
+
+
+@cache
+def _formats() -> list[str]:
+    """All but EPS, a program that Pillow hands to another program to run."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
+def _missing(path: str | Path) -> KeyposError:
+    cause, remedy = "the photo is missing", "put it back, or check the path (of a dataset: data.root)"
+    if os.path.islink(path):
+        return KeyposError(path, f"{cause}: it is a link to {os.readlink(path)}, which is not there", remedy)
+    if os.path.exists(path):
+        return KeyposError(path, "is not a file", "give a picture")
+    return KeyposError(path, cause, remedy)
+
+
+def _unread(path: str | Path, error: Exception) -> KeyposError:
+    """What a picture's reader met, so that it can be mended."""
+    remedy = "fetch or export the file again, or leave it out"
+    if isinstance(error, PermissionError):
+        why, remedy = "you may not read it", "change its permissions (chmod u+r), or leave it out"
+    elif isinstance(error, Image.DecompressionBombError):
+        why, remedy = (
+            f"it claims more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels",
+            "make it smaller, or leave it out",
+        )
+    elif os.path.getsize(path) == 0:
+        why = "it is empty"
+    elif isinstance(error, UnidentifiedImageError):
+        why = "it is none, or of a kind that is not read"
+    else:
+        why = f"it is broken or cut short ({str(error) or type(error).__name__})"
+    return KeyposError(path, f"cannot be read as an image, {why}", remedy)
 
 
 def check_photo(path: str | Path) -> None:
