@@ -150,7 +150,7 @@ def test_keys_and_pointers_reach_everything(seen: Seen) -> None:
     assert keys["contours"]
     assert keys["outline"] == "3px"
     assert keys["size"] == "8"
-    assert "map of 8 × 8 cells" in keys["told"]
+    assert "map of 8\xa0×\xa08 cells" in keys["told"]
     assert seen.told["pointed"].startswith("8, jaw")
 
 

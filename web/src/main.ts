@@ -53,7 +53,8 @@ async function readPhoto(boxes: readonly Box[] | null): Promise<void> {
   show(answer);
   figure('fps', '–');
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  if (answer.faces.length) return say(`${facesInWords(answer.faces.length)} found in ${seconds} s.`);
+  const { length } = answer.faces;
+  if (length) return say(`${facesInWords(length)} ${boxes ? 'read' : 'found'} in ${seconds} s.`);
   return fail('No face was found. Try a picture in which a face is larger, upright and not covered.');
 }
 

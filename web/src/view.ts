@@ -143,6 +143,11 @@ function redrawMap(): void {
   tell(chosen, name);
 }
 
+/** A product that no line breaks. */
+function times(one: string | number, other: string | number): string {
+  return `${one}\u00a0×\u00a0${other}`;
+}
+
 function mapInWords(face: Face, facts: Facts, fix: Fix): string {
   const i = landmark();
   const ranges = fix.anchors.map((anchor) => anchor.range.toFixed(2)).join(', ');
@@ -151,11 +156,11 @@ function mapInWords(face: Face, facts: Facts, fix: Fix): string {
   const size = facts.heatmap_size;
   const [x, y] = [0, 1].map((k) => face.points[2 * i + k]!.toFixed(1));
   return (
-    `Its map of ${size} × ${size} cells: the brighter, the nearer. The four strongest cells (white) say that it is ` +
-    `${ranges} cells away, as the circles show, read with the map’s own height and width (sigma ` +
+    `Its map of ${times(size, size)} cells: the brighter, the nearer. The four strongest cells (white) say that it ` +
+    `is ${ranges} cells away, as the circles show, read with the map’s own height and width (sigma ` +
     `${fix.sigma.toFixed(1)} cells). All cells together put it where the pink point is, at ${x}, ${y} in the ` +
-    `picture; in 90 of 100 cases the truth is within an ellipse of ${long.toFixed(1)} × ${short.toFixed(1)} pixels ` +
-    `(semi-axes) around it.`
+    `picture; in 90 of 100 cases the truth is within an ellipse of ${times(long.toFixed(1), short.toFixed(1))} ` +
+    `pixels (semi-axes) around it.`
   );
 }
 

@@ -64,8 +64,7 @@ async function photo(page) {
   await status(page, 'found in');
   for (const size of SIZES) {
     await page.getByRole('radio', { name: `${size} ×` }).check({ force: true });
-    await page.waitForFunction(() => document.querySelector('#status').textContent.includes('found in'));
-    await page.waitForTimeout(500);
+    await page.locator('#told', { hasText: `map of ${size} ×` }).waitFor(); // it is read
     await save(page, `photo-${size}.json`);
     seen.photo[size] = await page.locator('#ms').textContent();
   }
@@ -105,7 +104,7 @@ async function keys(page) {
   await page.locator('input[name=size]:checked').focus();
   await page.keyboard.press('ArrowUp'); // from 4 to 8
   const size = await page.locator('input[name=size]:checked').getAttribute('value');
-  await status(page, 'found in');
+  await page.locator('#told', { hasText: 'map of 8 ×' }).waitFor();
   seen.keys = { order, stepped, heard, contours, outline, size, told: await page.locator('#told').textContent() };
 }
 
