@@ -17,6 +17,7 @@ from keyposs.files import CONF, atomic
 from keyposs.markup import Markup
 from keyposs.module import LandmarkModule
 from keyposs.resume import follow_data
+from keyposs.trusted import check_parts
 
 FOLDER = "checkpoints"
 """Where a run directory keeps `last.ckpt`, `best.ckpt` and `best.safetensors`."""
@@ -81,13 +82,14 @@ def load(path: str | Path | int) -> Checkpoint:
     """Reads a checkpoint onto the CPU; of a run directory its best weights, else its last.
 
     Raises:
-        KeyposError: if it is missing, cut short, or not written by keyposs.
+        KeyposError: if it is missing, cut short, not written by keyposs, or would start something else.
     """
     file = find(path, "best.ckpt", "last.ckpt")
     try:
         config, markup, weights = (_load_safetensors if file.suffix == ".safetensors" else _load_ckpt)(file)
         for key in (*MODEL_KEYS, "datamodule"):
             config[key]
+        check_parts({key: config.get(key) for key in (*MODEL_KEYS, "box", "monitor")}, file)
     except (KeyError, TypeError) as error:
         raise KeyposError(
             file, f"is not a keyposs checkpoint (no {error})", "give one that keyposs.train has written"

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,7 +47,7 @@ def main() -> None:
     "--table", type=click.Choice(("csv", "parquet")), default="csv", show_default=True, help="Kind of tables."
 )
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take the jitter off points of videos.")
-def predict(sources: tuple[Path, ...], camera: int | None, out: Path, **options: object) -> None:
+def predict(sources: tuple[Path, ...], camera: int | None, out: Path, **options: Any) -> None:
     """Finds the landmarks of pictures, folders of pictures, videos and a camera.
 
     Faces of pictures go into faces.jsonl, faces.csv and coco.json of the output folder, those of a video into a table

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -26,22 +27,26 @@ def detector(name: str, network: Network, batch_size: int = BATCH) -> Detect:
     """What finds the boxes of a photo's faces.
 
     Args:
-        name: `scan`: the network itself, where it is sure (see `keyposs.scan`); `whole`: one face fills the photo; or
-            the path of a YuNet model, `.onnx`, which OpenCV runs.
+        name: `scan`: the network itself, where it is sure (see `keyposs.scan`); `whole`: one face fills the photo;
+            `uniface`: SCRFD of that package; or the path of a YuNet model, `.onnx`, which OpenCV runs.
         network: that reads the faces.
         batch_size: the most faces at once.
 
     Raises:
-        KeyposError: if the name is unknown, the file is not there or no such model, or the network cannot scan.
+        KeyposError: if the name is unknown, the file is not there or no such model, the package or its weights are
+            missing, or the network cannot scan.
     """
     if name == "scan":
         _check_sure(network)
         return partial(scan, network, batch_size=batch_size)
     if name == "whole":
         return lambda photo: whole_box(photo.shape[1], photo.shape[0], network.padding)[None]
+    if name == "uniface":
+        return scrfd()
     if name.lower().endswith(".onnx"):
         return yunet(Path(name).expanduser())
-    raise KeyposError(f"boxes={name}", "is unknown", "give scan, whole, a .csv of boxes, or a YuNet model (.onnx)")
+    remedy = "give scan, whole, a .csv of boxes (python -m keyposs.predict only), uniface, or a YuNet model (.onnx)"
+    raise KeyposError(f"boxes={name}", "is unknown", remedy)
 
 
 def _check_sure(network: Network) -> None:
@@ -81,5 +86,27 @@ def yunet(file: Path) -> Detect:
         x, y, w, h = faces[:, :4].astype(np.float64).T
         corners = np.stack([x, y, x + w, y + h], axis=1)
         return (corners + 0.5) / np.tile(np.array(size) / (width, height), 2) - 0.5
+
+    return detect
+
+
+def scrfd() -> Detect:
+    """The SCRFD detector of the package uniface, which fetches its weights when it is first used.
+
+    Raises:
+        KeyposError: if the package or its weights are missing.
+    """
+    try:
+        model = import_module("uniface").SCRFD()
+    except ImportError as error:
+        raise KeyposError("boxes=uniface", f"cannot be used ({error})", 'pip install "keyposs[uniface]"') from error
+    except (OSError, RuntimeError) as error:  # a ConnectionError is an OSError
+        remedy = "connect to the internet for its first use, or give boxes=scan"
+        raise KeyposError("boxes=uniface", f"has no weights ({error})", remedy) from error
+
+    def detect(photo: Photo) -> Boxes:
+        faces = model.detect(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
+        boxes = np.array([face.bbox for face in faces], dtype=np.float64).reshape(-1, 4)
+        return boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
 
     return detect

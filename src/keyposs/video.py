@@ -1,7 +1,7 @@
 """Videos and cameras: frames in, points and an overlay out."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +81,7 @@ def frames(video: Video, stop: Callable[[], bool] = bool) -> Iterator[tuple[floa
 
 def read_video(
     finder: Finder, video: Video, table: Path, overlay: Path | None, *, smooth: bool, stop: Callable[[], bool] = bool
-) -> Iterator[list[Tracked]]:
+) -> Generator[list[Tracked], None, None]:
     """Follows the faces of a video and writes them down, frame by frame; what it yields is what it has written.
 
     Args:
