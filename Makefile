@@ -1,4 +1,4 @@
-# make demo | test | lint | web | web-build: each sets up .venv first, where it is missing or older than pyproject.toml
+# make demo | test | lint | docs | web | web-build: each sets up .venv first, where it is missing or older than pyproject.toml
 PYTHON ?= python3
 PYTEST ?= -n auto --dist loadfile
 BIN := .venv/bin
@@ -6,7 +6,7 @@ BIN := .venv/bin
 NETWORKS := keyposs-16 keyposs-8 keyposs-4
 MODELS := $(NETWORKS:%=web/public/models/%.json)
 
-.PHONY: demo test lint web web-build
+.PHONY: demo test lint docs web web-build
 
 demo: .venv/ready
 	$(BIN)/python -m keyposs.train experiment=demo
@@ -18,6 +18,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the pages of docs/: built into site/index.html
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # the page of web/: built into web/dist, and served on this machine
 web: web-build
