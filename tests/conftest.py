@@ -34,15 +34,26 @@ def _alone() -> Iterator[None]:
 Compose = Callable[..., DictConfig]
 
 
-@pytest.fixture
-def composed(tmp_path: Path) -> Compose:
-    """`composed("heatmap_size=4", ...)`: what a command would run, in the folder `tmp_path / run`."""
+def composing(folder: Path) -> Compose:
+    """What composes what a command would run in a folder."""
 
     def build(*overrides: str, name: str = "train", run: str = "run") -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(name, [f"run_dir={tmp_path / run}", *overrides])
+            return compose(name, [f"run_dir={folder / run}", *overrides])
 
     return build
+
+
+@pytest.fixture
+def composed(tmp_path: Path) -> Compose:
+    """`composed("heatmap_size=4", ...)`: what a command would run, in the folder `tmp_path / run`."""
+    return composing(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def composed_once(tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    """The same, for what a whole file of tests shares."""
+    return composing(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture

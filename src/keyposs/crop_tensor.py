@@ -49,7 +49,7 @@ def cut_all(
     return crops.permute(0, 3, 1, 2).round().to(torch.uint8), matrices.float()
 
 
-def _axis(scale: Float[Tensor, " n"], centre: Float[Tensor, " n"], length: int, size: int) -> Axis:
+def _axis(scale: Float[Tensor, " n"], centre: Float[Tensor, " n"], length: int | torch.SymInt, size: int) -> Axis:
     """Blocks begin where those of the wider crop do that training draws on, whose middle the crop is."""
     wide = canonical_size(size)
     shrink = (1 / scale).floor().clamp(1, length)

@@ -90,7 +90,7 @@ def check_fixed(config: DictConfig) -> None:
         KeyposError: naming the first of them.
     """
     for name in FIXED:
-        if config[name]:
+        if config.get(name):
             remedy = "leave it out, or export the network anew with it"
             raise KeyposError(f"{name}={config[name]}", f"is fixed in {config.checkpoint}", remedy)
 
@@ -98,7 +98,11 @@ def check_fixed(config: DictConfig) -> None:
 def predict(config: DictConfig, checkpoint: Checkpoint | None) -> dict[str, Found]:
     """Finds the landmarks of all faces of `source` and writes them into the run directory.
 
-    The network is the checkpoint's; without one that of the exported file which `config.checkpoint` names. A broken picture is reported and left out; only where no picture can be read, that is an error.
+    A broken picture is reported and left out; only where no picture can be read, that is an error.
+
+    Args:
+        config: what to read, and how.
+        checkpoint: of the network; None: it is an exported one, which `config.checkpoint` names.
 
     Returns:
         What was found, by the names of the pictures.
