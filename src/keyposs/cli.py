@@ -22,6 +22,9 @@ FORWARDED = {
 }
 """Commands that take words of their own, as `python -m keyposs.NAME` does."""
 
+ANY = click.Path(path_type=Path, readable=False)
+"""A path that click does not look at: `keyposs.shell` says more plainly what is wrong with it."""
+
 SOME_BROKEN, INTERRUPTED = 3, 130
 
 REMEDY = "see that the disk has space and takes the file, then give the same command again: it goes on"
@@ -34,9 +37,9 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, type=ANY)
 @click.option("--camera", type=click.IntRange(0), help="Number of a camera, read until Ctrl-C.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("landmarks"), show_default=True, help="Folder.")
+@click.option("--out", type=ANY, default=Path("landmarks"), show_default=True, help="Folder.")
 @click.option("--network", default="keyposs-16", show_default=True, help="Packaged, or a run, .safetensors, .ckpt.")
 @click.option("--boxes", default="scan", show_default=True, help="scan, whole, or a YuNet model (.onnx).")
 @click.option("--passes", default=2, show_default=True, type=click.IntRange(1), help="How often a face is read.")
