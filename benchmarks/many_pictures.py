@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--network", default="keyposs-8")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, its children too
     with tempfile.TemporaryDirectory() as temporary:
         folder, whole, cut = (Path(temporary) / name for name in ("pictures", "whole", "cut"))
         make_pictures(folder, chosen.count)
