@@ -157,8 +157,13 @@ def test_no_more_photos_are_held_than_fill_a_batch(finder: Finder, monkeypatch: 
     assert held == [4, 4, 2]
 
 
-def test_a_network_without_covariances_does_not_scan(finder: Finder) -> None:
+def test_a_network_without_covariances_finds_faces_too(finder: Finder, faces: list[Annotation]) -> None:
     blind: Network = finder.network._replace(run=lambda crops: finder.network.run(crops)[:2])
-    with pytest.raises(KeyposError, match="boxes=scan: needs covariances, which this network does not tell"):
-        detector("scan", blind)
-    assert detector("whole", blind)(np.zeros((50, 100, 3), dtype=np.uint8)).tolist() == [[9.5, 4.5, 89.5, 44.5]]
+    found = Finder(blind, detector("scan", blind.padding))(faces[0].read())
+    assert (len(found), found.covariances) == (1, None)
+    assert error(found.points[0], faces[0]) < 0.08
+
+
+def test_one_face_fills_a_picture() -> None:
+    box = detector("whole", padding=1.25)(np.zeros((50, 100, 3), dtype=np.uint8))
+    assert box.tolist() == [[9.5, 4.5, 89.5, 44.5]]

@@ -29,6 +29,7 @@ Compose = Callable[..., DictConfig]
 
 NETWORK = "keyposs-8"
 FACES = 200
+QUICK = "decoder=[one_hot]"  # quick to export
 RENDERED = ("data=synthetic", "data.train=32", "data.val=24", "datamodule.workers=0")
 
 
@@ -102,16 +103,18 @@ def test_integers_move_points_on_200_faces_by_no_more_than_is_said(
     assert {node.op_type for node in graph.graph.node} >= {"QuantizeLinear", "DequantizeLinear"}
 
 
-def test_a_whole_photo_in_integers(exported: Callable[..., Path], in_torch: np.ndarray, faces: list) -> None:
-    graph = open_exported(exported("input=photo", "int8=true", "worse=0.3", *RENDERED))
-    found = np.concatenate([graph.run(photo, box.astype(np.float32))[0] for photo, box in faces[:20]])
-    assert np.linalg.norm(found - in_torch[:20], axis=-1).mean() < 1.0
+def test_a_whole_photo_in_integers(exported: Callable[..., Path]) -> None:
+    graph = open_exported(exported("input=photo", "int8=true", "worse=1", QUICK, *RENDERED))
+    (face,) = Synthetic(test=1).annotations("test")
+    points, _ = graph.run(face.read(), face.box[None].astype(np.float32))
+    assert np.linalg.norm(points[0] - face.keypoints, axis=-1).mean() < 0.15 * face.norm  # by the largest cell alone
 
 
 def test_the_gate(tmp_path: Path, composed: Compose) -> None:
     file = tmp_path / "a.onnx"
     file.write_text("an earlier one")
-    asked = composed(f"checkpoint={NETWORK}", f"file={file}", "int8=true", "worse=-5", *RENDERED, name="export")
+    wanted = (QUICK, *RENDERED)
+    asked = composed(f"checkpoint={NETWORK}", f"file={file}", "int8=true", "worse=-5", *wanted, name="export")
     with pytest.raises(KeyposError, match=r"a.onnx: was not written: in 8 bits NME on val is .*, .* before; worse=-5"):
         export(asked, load(NETWORK))
     assert [path.name for path in tmp_path.glob("*.onnx")] == ["a.onnx"]

@@ -29,13 +29,13 @@ def load(
         network: the name of a packaged network, such as `keyposs-8`; a `.safetensors`, a `.ckpt`, or the directory of a
             training run; or an exported `.onnx`, which ONNX Runtime runs.
         device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto`: the best there is.
-        boxes: where faces are where none are given: `scan`, the network looks for them itself; `whole`, one fills each
-            picture; or the path of a YuNet model (`.onnx`).
+        boxes: where faces are where none are given: `scan`, the smallest packaged network looks for them; `whole`, one
+            fills each picture; `uniface`, that package finds them; or the path of a YuNet model (`.onnx`).
         passes: how often a face is read; from the second time on in the box of its own landmarks.
         batch_size: the most faces at once.
 
     Raises:
-        KeyposError: if there is no such network or device, it cannot be read, or it tells no covariances to scan with.
+        KeyposError: if there is no such network, device or detector, or one cannot be read.
 
     >>> import numpy as np
     >>> finder = load("keyposs-4", device="cpu")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from keyposs.errors import KeyposError
-from keyposs.networks import BATCH, Boxes, Network
+from keyposs.networks import BATCH, Boxes, open_network
 from keyposs.pictures import whole_box
 from keyposs.scan import scan
 from keyposs.types import Photo
@@ -20,44 +20,36 @@ SMALLEST = 320
 CONFIDENCE = 0.6
 """Of a face that YuNet reports."""
 
+SCANNER = "keyposs-4"
+"""The packaged network that scans photos: the quickest, and it doubts as well as the others do."""
+
 Detect = Callable[[Photo], Boxes]
 
 
-def detector(name: str, network: Network, batch_size: int = BATCH) -> Detect:
+def detector(name: str, padding: float, device: str = "cpu", batch_size: int = BATCH) -> Detect:
     """What finds the boxes of a photo's faces.
 
     Args:
-        name: `scan`: the network itself, where it is sure (see `keyposs.scan`); `whole`: one face fills the photo;
-            `uniface`: SCRFD of that package; or the path of a YuNet model, `.onnx`, which OpenCV runs.
-        network: that reads the faces.
+        name: `scan`: the smallest packaged network, where it is sure (see `keyposs.scan`); `whole`: one face fills the
+            photo; `uniface`: SCRFD of that package; or the path of a YuNet model, `.onnx`, which OpenCV runs.
+        padding: of the network that reads the faces, for `whole`.
+        device: of the network of `scan`.
         batch_size: the most faces at once.
 
     Raises:
         KeyposError: if the name is unknown, the file is not there or no such model, the package or its weights are
-            missing, or the network cannot scan.
+            missing, or the device is not there.
     """
     if name == "scan":
-        _check_sure(network)
-        return partial(scan, network, batch_size=batch_size)
+        return partial(scan, open_network(SCANNER, device), batch_size=batch_size)
     if name == "whole":
-        return lambda photo: whole_box(photo.shape[1], photo.shape[0], network.padding)[None]
+        return lambda photo: whole_box(photo.shape[1], photo.shape[0], padding)[None]
     if name == "uniface":
         return scrfd()
     if name.lower().endswith(".onnx"):
         return yunet(Path(name).expanduser())
     remedy = "give scan, whole, a .csv of boxes (python -m keyposs.predict only), uniface, or a YuNet model (.onnx)"
     raise KeyposError(f"boxes={name}", "is unknown", remedy)
-
-
-def _check_sure(network: Network) -> None:
-    side = network.image_size
-    _, _, *covariances = network.run(np.zeros((1, 3, side, side), np.uint8))
-    if not covariances:
-        raise KeyposError(
-            "boxes=scan",
-            "needs covariances, which this network does not tell",
-            "give boxes=whole, a .csv of boxes, or a YuNet model (.onnx)",
-        )
 
 
 def yunet(file: Path) -> Detect:

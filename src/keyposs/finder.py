@@ -133,4 +133,5 @@ def as_boxes(boxes: Any) -> Boxes:
 def open_finder(path: str | Path, *, device: str, boxes: str, passes: int, batch_size: int) -> Finder:
     """A trained network on a device as a finder; see `keyposs.load`."""
     network = open_network(path, device)
-    return Finder(network, detector(boxes, network, batch_size), passes=passes, batch_size=batch_size)
+    detect = detector(boxes, network.padding, device, batch_size)
+    return Finder(network, detect, passes=passes, batch_size=batch_size)

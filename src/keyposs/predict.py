@@ -73,7 +73,8 @@ def open_finder(config: DictConfig, checkpoint: Checkpoint | None) -> Finder:
         KeyposError: if `build`, `open_network` or `detector` objects, or `passes` or `batch_size` is not positive.
     """
     network = open_network(config.checkpoint, config.device) if checkpoint is None else _network(config, checkpoint)
-    detect = detector("whole" if is_csv(config.boxes) else str(config.boxes), network, config.batch_size)
+    boxes = "whole" if is_csv(config.boxes) else str(config.boxes)
+    detect = detector(boxes, network.padding, config.device, config.batch_size)
     return Finder(network, detect, passes=config.passes, batch_size=config.batch_size)
 
 
