@@ -18,7 +18,7 @@ class Axis(NamedTuple):
 
     edges: Int[Tensor, "n e"]  # pixels at which blocks begin; the last one is where they end
     taps: Int[Tensor, "n s 2"]  # the two blocks that a pixel of a crop lies between
-    weights: Float[Tensor, "n s 2"]  # of these; none outside the photo
+    weights: Float[Tensor, "n s 2"]  # of a pixel of these; none outside the photo
 
 
 def cut_all(
@@ -26,8 +26,8 @@ def cut_all(
 ) -> tuple[UInt8[Tensor, "n 3 s s"], Float[Tensor, "n 2 3"]]:
     """The crops of the faces of a photo, and the matrices from their pixels to the photo's.
 
-    Pixels are those of `keyposs.pictures.cut`, give or take a grey level of rounding; at the photo's far edges a block
-    that reaches out is the mean of what is there.
+    Pixels are those of `keyposs.pictures.cut`, give or take a grey level, as the mean of a block is not rounded; at the
+    photo's far edges a block that reaches out is the mean of what is there.
 
     Args:
         photo: RGB.
@@ -41,8 +41,8 @@ def cut_all(
     columns, rows = (
         _axis(scale, centre[:, i], length, image_size) for i, length in ((0, photo.shape[1]), (1, photo.shape[0]))
     )
-    blocks = _means(photo, columns.edges, rows.edges)
-    crops = _along_columns(_along_rows(blocks, rows), columns)
+    sums = _sums(photo, columns.edges, rows.edges)
+    crops = _along_columns(_along_rows(sums, rows), columns)
     corner = centre - ((image_size - 1) / 2 / scale)[:, None]
     zero = torch.zeros_like(scale)
     matrices = torch.stack([1 / scale, zero, corner[:, 0], zero, 1 / scale, corner[:, 1]], 1).unflatten(1, (2, 3))
@@ -66,37 +66,44 @@ def _axis(scale: Float[Tensor, " n"], centre: Float[Tensor, " n"], length: int |
     first = torch.minimum(taps[:, 0, 0].clamp(min=0), count - 1)[:, None]
     number = torch.arange(2 * size + 4, device=scale.device, dtype=torch.float64)
     edges = torch.minimum(start[:, None] + (first + number) * shrink[:, None], end[:, None])
-    near = (taps - first[..., None]).clamp(0, 2 * size + 2)
-    return Axis(edges.long(), near.long(), (weights * inside).float())
+    near = (taps - first[..., None]).clamp(0, 2 * size + 2).long()
+    pixels = edges.diff(dim=1).clamp(min=1).gather(1, near.flatten(1)).view_as(near)
+    return Axis(edges.long(), near, (weights * inside / pixels).float())
 
 
-def _means(
+def _sums(
     photo: UInt8[Tensor, "h w 3"], columns: Int[Tensor, "n ex"], rows: Int[Tensor, "n ey"]
 ) -> Float[Tensor, "n by bx 3"]:
-    """The mean of each block, as whole grey levels; 0 for blocks of no pixels.
+    """The sum of each block.
 
-    Sums of bright photos of more than 8 million pixels go around, and their differences are right all the same.
+    Sums up to a pixel go around where bright photos have more than 8 million, and their differences are right all the
+    same.
     """
     sums = photo.int().cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
     sums = torch.nn.functional.pad(sums, (0, 0, 1, 0, 1, 0))
-    corners = sums.flatten(0, 1)[rows[:, :, None] * sums.shape[1] + columns[:, None, :]]
+    corners = _pick(sums.flatten(0, 1), rows[:, :, None] * sums.shape[1] + columns[:, None, :])
     across = corners[:, :, 1:] - corners[:, :, :-1]
-    total = across[:, 1:] - across[:, :-1]
-    pixels = rows.diff()[:, :, None] * columns.diff()[:, None, :]
-    return (total / pixels.clamp(min=1)[..., None]).float().round()
+    return (across[:, 1:] - across[:, :-1]).float()
 
 
 def _along_rows(blocks: Float[Tensor, "n by bx 3"], axis: Axis) -> Float[Tensor, "n s bx 3"]:
     """Linear interpolation between rows of blocks."""
-    at = torch.arange(blocks.shape[0], device=blocks.device)[:, None, None] * blocks.shape[1] + axis.taps
-    near, far = (blocks.flatten(0, 1)[at[..., i]] * axis.weights[..., i, None, None] for i in (0, 1))
-    return near + far
+    n, by, bx, _ = blocks.shape
+    at = torch.arange(n, device=blocks.device)[:, None, None] * by + axis.taps
+    lines = blocks.view(n * by, 3 * bx)
+    near, far = (_pick(lines, at[..., i]) * axis.weights[..., i, None] for i in (0, 1))
+    return (near + far).unflatten(-1, (bx, 3))
 
 
 def _along_columns(blocks: Float[Tensor, "n s bx 3"], axis: Axis) -> Float[Tensor, "n s s 3"]:
     """Linear interpolation between columns of blocks."""
     n, s, bx, _ = blocks.shape
-    lines = torch.arange(n * s, device=blocks.device).view(n, s, 1, 1) * bx
-    at = lines + axis.taps[:, None]
-    near, far = (blocks.flatten(0, 2)[at[..., i]] * axis.weights[:, None, :, i, None] for i in (0, 1))
+    at = torch.arange(n * s, device=blocks.device).view(n, s, 1, 1) * bx + axis.taps[:, None]
+    weights = axis.weights[:, None, :, None].expand(-1, -1, -1, 3, -1)
+    near, far = (_pick(blocks.flatten(0, 2), at[..., i]) * weights[..., i] for i in (0, 1))
     return near + far
+
+
+def _pick(lines: Float[Tensor, "m c"] | Int[Tensor, "m c"], at: Int[Tensor, "n a b"] | Int[Tensor, "n a"]) -> Tensor:
+    """Lines by their numbers: `lines[at]`, which graphs do many times slower."""
+    return lines.index_select(0, at.flatten()).unflatten(0, at.shape)
