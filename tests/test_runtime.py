@@ -28,7 +28,7 @@ from keyposs.runtime import open_exported
 Compose = Callable[..., DictConfig]
 
 NETWORK = "keyposs-8"
-FACES = 200
+FACES, VIEWS = 200, 5
 QUICK = "decoder=[one_hot]"  # quick to export
 RENDERED = ("data=synthetic", "data.train=32", "data.val=24", "datamodule.workers=0")
 
@@ -50,15 +50,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory, composed_once: Compose) -
 
 @pytest.fixture(scope="module")
 def faces() -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rendered photos, every second one in noise, each with a box that is a little off."""
+    """Rendered photos, each several times, in more and more noise, in boxes that are a little off."""
     draws = np.random.default_rng(0)
     photos = []
-    for i, face in enumerate(Synthetic(test=FACES).annotations("test")):
-        photo = face.read()
-        noise = draws.normal(0, 20, photo.shape) if i % 2 else 0.0
-        size = np.ptp(face.box.reshape(2, 2), axis=0).max()
-        box = face.box + draws.uniform(-0.05, 0.05, 4) * size
-        photos.append(((photo + noise).clip(0, 255).astype(np.uint8), box[None]))
+    for face in Synthetic(test=FACES // VIEWS).annotations("test"):
+        photo, size = face.read(), np.ptp(face.box.reshape(2, 2), axis=0).max()
+        for view in range(VIEWS):
+            noisy = (photo + draws.normal(0, 8 * view, photo.shape)).clip(0, 255).astype(np.uint8)
+            photos.append((noisy, (face.box + draws.uniform(-0.05, 0.05, 4) * size)[None]))
     return photos
 
 

@@ -111,9 +111,9 @@ def test_a_config_looks_nothing_up_on_this_computer(tmp_path: Path) -> None:
 
 def test_whoever_trains_parts_of_their_own_allows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = poisoned(tmp_path / "own.safetensors", "head._target_", "torch.nn.Identity")
-    with pytest.raises(KeyposError, match=r"Remedy: use it only if you know who made it"):
+    with pytest.raises(KeyposError, match=r"you know who made it: KEYPOSS_TRUSTED=torch\.nn in the environment"):
         load(file)
-    monkeypatch.setattr(trusted, "MODULES", {*trusted.MODULES, "torch.nn"})
+    monkeypatch.setenv(trusted.VARIABLE, "mine,torch.nn")
     assert load(file).config["head"]["_target_"] == "torch.nn.Identity"
 
 

@@ -40,8 +40,8 @@ def main() -> None:
 @click.argument("sources", nargs=-1, type=ANY)
 @click.option("--camera", type=click.IntRange(0), help="Number of a camera, read until Ctrl-C.")
 @click.option("--out", type=ANY, default=Path("landmarks"), show_default=True, help="Folder.")
-@click.option("--network", default="keyposs-16", show_default=True, help="Packaged, or a run, .safetensors, .ckpt.")
-@click.option("--boxes", default="scan", show_default=True, help="scan, whole, or a YuNet model (.onnx).")
+@click.option("--network", default="keyposs-16", show_default=True, help="Packaged, a run, .safetensors, .ckpt, .onnx.")
+@click.option("--boxes", default="scan", show_default=True, help="scan, whole, uniface, or a YuNet model (.onnx).")
 @click.option("--passes", default=2, show_default=True, type=click.IntRange(1), help="How often a face is read.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Faces at once.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
@@ -85,6 +85,7 @@ def _forward(name: str, said: str) -> None:
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
     def run(words: tuple[str, ...]) -> None:
         sys.argv = [f"keyposs {name}", *words]
+        sys.path.insert(0, "")  # as `python -m` does: configs may name modules of the current folder
         import_module(f"keyposs.{name}").main()
 
 

@@ -1,5 +1,6 @@
 """What the config inside a model file may name: a model file is data, and starts nothing but parts of keyposs."""
 
+import os
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import Any
 
 from keyposs.errors import KeyposError
 
+VARIABLE = "KEYPOSS_TRUSTED"
+"""Of the environment: modules of one's own whose parts may be in a model file, with commas between them."""
+
 MODULES = {"keyposs.codecs", "keyposs.decoders", "keyposs.grid", "keyposs.losses", "keyposs.models"}
-"""Whose classes and functions a network may be built of. Whoever trains parts of their own adds their module."""
+"""Whose classes and functions a network may be built of."""
 
 BOXES = "keyposs.data.Boxes"
 """What an evaluation cuts faces by."""
@@ -31,7 +35,9 @@ def check_parts(config: Any, file: Path) -> None:
             cause = f"has a config that starts {value}, which is no part of keyposs"
         else:
             continue
-        remedy = "use it only if you know who made it: `keyposs.trusted.MODULES.add(...)` allows a module of your own"
+        remedy = "use it only if you know who made it"
+        if module := value.rpartition(".")[0]:
+            remedy += f": {VARIABLE}={module} in the environment allows parts of a module of your own"
         raise KeyposError(file, cause, remedy)
 
 
@@ -50,7 +56,8 @@ def _texts(config: Any, at: str = "") -> Iterator[tuple[str, str]]:
 def _known(target: str) -> bool:
     """Whether a part is one of `MODULES`' own, and not something that they have imported."""
     module, _, name = target.rpartition(".")
-    if target == BOXES or module not in MODULES:
+    own = {name for name in os.environ.get(VARIABLE, "").split(",") if name}
+    if target == BOXES or module not in MODULES | own:
         return target == BOXES
     part = getattr(import_module(module), name, None)
     return callable(part) and str(part.__module__).partition(".")[0] == module.partition(".")[0]
