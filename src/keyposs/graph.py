@@ -49,6 +49,8 @@ class Graph(nn.Module):
         KeyposError: if maps are asked for and the codec has none.
     """
 
+    inputs = IMAGE
+
     def __init__(self, module: LandmarkModule, reading: str, faces: Faces, maps: bool = False) -> None:
         super().__init__()
         self.landmarker, self.codec, self.reading = module.landmarker, module.codec, reading
@@ -59,8 +61,6 @@ class Graph(nn.Module):
         module.codec.decode(output)[reading]
         there = {"covariance": module.codec.covariance(output, reading) is not None, "maps": maps}
         self.outputs = tuple(name for name in OUTPUTS if there.get(name, True))
-
-    inputs = IMAGE
 
     def forward(self, image: Faces) -> tuple[Tensor, ...]:
         """Points (n, k, 2), scores (n, k), then what `outputs` names: covariances (n, k, 2, 2), maps (n, k, h, w)."""
