@@ -47,7 +47,7 @@ def test_pixels_are_those_of_opencv(
 )
 def test_large_photos(box: list[float]) -> None:
     found = apart(photo(1000, 900), np.array(box))
-    assert found.mean() < 0.1
+    assert found.mean() < 0.25  # the mean of a block is not rounded
     assert (found > 1).mean() < 0.02
 
 

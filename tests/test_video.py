@@ -181,6 +181,15 @@ def test_ctrl_c_ends_a_recording_and_no_recording_takes_the_place_of_another(
         assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_the_program() -> None:
     before = signal.getsignal(signal.SIGINT)
     with clips.until_stopped(0) as stopped:
